@@ -1,0 +1,64 @@
+package probe
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Answer is what one request came to.
+type Answer struct {
+	Fate    Fate          `json:"fate"`
+	Err     error         `json:"-"` // why Fate is not OK
+	Status  int           `json:"status,omitempty"`
+	Server  string        `json:"server,omitempty"`
+	Bytes   int64         `json:"bytes"`            // of the body
+	SHA256  string        `json:"sha256,omitempty"` // of the body, in hex
+	Latency time.Duration `json:"latency_ns"`
+	Owner   int           `json:"owner,omitempty"` // pid of the process that accepted, where that was asked for
+}
+
+// Once sends one request on a new connection, in HTTP/1.1, within the deadline of ctx or 10 seconds.
+func Once(ctx context.Context, t Target) Answer {
+	begun := time.Now()
+	if err := t.check(); err != nil {
+		return Answer{Err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
+	conn, err := t.dial(ctx, 0)
+	if err != nil {
+		return Answer{Fate: fateOfDial(err), Err: err, Latency: time.Since(begun)}
+	}
+	defer conn.Close()
+	return t.ask(ctx, conn, begun)
+}
+
+// ask sends the request on an open, unused connection until ctx is done.
+func (t Target) ask(ctx context.Context, conn net.Conn, begun time.Time) Answer {
+	deadline, _ := ctx.Deadline()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	r, sum := t.exchangeOn(ctx, conn, deadline)
+	a := Answer{Fate: r.fate, Err: r.err, Status: r.status, Server: r.server, Bytes: r.bytes, Latency: time.Since(begun)}
+	if r.fate == OK {
+		a.SHA256 = sum
+	}
+	return a
+}
+
+func (t Target) exchangeOn(ctx context.Context, conn net.Conn, deadline time.Time) (reply, string) {
+	if err := conn.SetDeadline(deadline); err != nil {
+		return failed(err, onNew, "set the deadline"), ""
+	}
+	greeted, err := t.greet(ctx, conn, alpnHTTP1)
+	if err != nil {
+		return reply{fate: fateOf(err, onNew), err: fmt.Errorf("greet: %w", err)}, ""
+	}
+	body := sha256.New()
+	r := newHTTP1(greeted, t.request(defaultUserAgent, true)).exchange(deadline, body)
+	return r, hex.EncodeToString(body.Sum(nil))
+}
