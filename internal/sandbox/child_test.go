@@ -1,0 +1,137 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// This test program also serves as the program that is run inside, under one
+// of these first arguments.
+const (
+	nestedArg = "sandbox-test-nested" // OPTIONS PROGRAM ARG…: run it in one more sandbox
+	listenArg = "sandbox-test-listen" // NETWORK ADDRESS…: listen on all, print each
+	dialArg   = "sandbox-test-dial"   // NETWORK ADDRESS: print whether it answers
+)
+
+func TestMain(m *testing.M) {
+	Main()
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case nestedArg:
+			os.Exit(runNested(os.Args[2], os.Args[3:]))
+		case listenArg:
+			os.Exit(runListen(os.Args[2], os.Args[3:]))
+		case dialArg:
+			os.Exit(runDial(os.Args[2], os.Args[3]))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func runNested(options string, argv []string) int {
+	var opts Options
+	if err := json.Unmarshal([]byte(options), &opts); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cmd, err := Command(context.Background(), opts, argv[0], argv[1:]...)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	err = cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func runListen(network string, addresses []string) int {
+	for _, a := range addresses {
+		l, err := net.Listen(network, a)
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		defer l.Close()
+		fmt.Println(l.Addr())
+	}
+	return 0
+}
+
+func runDial(network, address string) int {
+	c, err := net.Dial(network, address)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	c.Close()
+	fmt.Println("connected")
+	return 0
+}
+
+// child is the shell's word for this program in one of its other roles.
+func child(t *testing.T, role string) string {
+	t.Helper()
+	return exePath(t) + " " + role
+}
+
+// nested is the shell's prefix for a program that is to run in one more sandbox.
+func nested(t *testing.T, opts Options) string {
+	t.Helper()
+	text, err := json.Marshal(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s '%s'", child(t, nestedArg), text)
+}
+
+func exePath(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
+// asNobody copies this program to where another user may execute it.
+func asNobody(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sandbox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	from, err := os.Open(exePath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	path := filepath.Join(dir, "exe")
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(to, from)
+	if err := errors.Join(err, to.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,109 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Main returns at once in an ordinary execution. In the one that [Command]
+// makes it sets the sandbox up, runs the program in it, and exits.
+func Main() {
+	if len(os.Args) < 2 || os.Args[1] != initArg {
+		return
+	}
+	if len(os.Args) == 2 {
+		os.Exit(0) // the trial of userNamespaces: being here is the answer
+	}
+	code, err := pid1(os.Args[2], os.Args[3:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "sandbox: %v\n", err)
+		os.Exit(ExitSetup)
+	}
+	os.Exit(code)
+}
+
+// pid1 makes the sandbox out of the namespaces it was born in, runs argv and
+// returns its exit code.
+func pid1(text string, argv []string) (int, error) {
+	var p plan
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return 0, fmt.Errorf("read the plan: %w", err)
+	}
+	if len(argv) == 0 {
+		return 0, fmt.Errorf("no program to run")
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return 0, err
+	}
+	if err := buildRoot(p); err != nil {
+		return 0, err
+	}
+	if err := os.Chdir(cwd); err != nil {
+		return 0, fmt.Errorf("enter the working directory (is it under the sandbox's own /run?): %w", err)
+	}
+	if !p.HostNetwork {
+		if err := setUpLoopback(); err != nil {
+			return 0, err
+		}
+	}
+	if err := removeSockets(p); err != nil {
+		return 0, err
+	}
+	if err := appendHosts(p.Hosts); err != nil {
+		return 0, err
+	}
+	if err := protectKernel(); err != nil {
+		return 0, err
+	}
+	return run(argv)
+}
+
+// run starts argv and reaps whatever is orphaned in this pid namespace until
+// the program itself is gone.
+func run(argv []string) (int, error) {
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return 0, err
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals)
+	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
+		Env: os.Environ(),
+		// Descriptors above 2 that were handed to us are not close-on-exec, so
+		// they pass through under their own numbers.
+		Files: []uintptr{0, 1, 2},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("start %s: %w", path, err)
+	}
+	go func() {
+		for s := range signals {
+			switch s {
+			case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE:
+				// Ours: children, and the Go runtime's own traffic.
+			default:
+				_ = syscall.Kill(pid, s.(syscall.Signal)) // it may have ended
+			}
+		}
+	}()
+	for {
+		var status unix.WaitStatus
+		got, err := unix.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, fmt.Errorf("wait for %s: %w", path, err)
+		case got == pid && status.Signaled():
+			return 128 + int(status.Signal()), nil
+		case got == pid:
+			return status.ExitStatus(), nil
+		}
+	}
+}

@@ -1,0 +1,173 @@
+// Package sandbox runs a program on a copy-on-write view of this host, in
+// namespaces of its own.
+//
+// The program sees the host's files at their own paths and may change all of
+// them: the changes go to a tmpfs that vanishes with it. It has its own
+// process ids (its children cannot outlive it), its own empty /run, and a
+// network in which only loopback exists, so it can bind any port, address and
+// unix socket path without meeting the host's.
+//
+// A Go program cannot enter namespaces once it runs, because its threads
+// already exist. So the calling program is executed a second time inside the
+// new namespaces; [Main] recognises that and takes over:
+//
+//	func main() {
+//		sandbox.Main() // first, before flags are parsed or files opened
+//		…
+//	}
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ExitSetup is the exit code of a sandbox that could not be set up; what
+// failed, and why, is on its standard error. The program was not started.
+const ExitSetup = 125
+
+// initArg marks the second execution of this program: what follows is the
+// plan (JSON) and the program's own argv.
+const initArg = "graft-sandbox-init"
+
+// Options says what of the host stays reachable. The zero value is the
+// strictest sandbox.
+type Options struct {
+	// HostNetwork keeps the host's network. Otherwise there is only loopback,
+	// and any address can be bound.
+	HostNetwork bool
+
+	// KeepRun shows the host's /run, copy-on-write, instead of an empty one.
+	KeepRun bool
+
+	// Binds are absolute paths of files or directories that stay the host's
+	// own: what is written there survives the sandbox.
+	Binds []string
+
+	// Hosts are lines appended to the sandbox's /etc/hosts.
+	Hosts []string
+}
+
+// plan is what the first execution tells the second.
+type plan struct {
+	Options
+	UserNS  bool     // in a user namespace: its root owns no mount of the host
+	Sockets []string // unix sockets that processes of the host have bound
+}
+
+// Command returns a command that runs argv0 with args in a sandbox made as
+// opts says. argv0 is looked up inside, by the rules of [exec.LookPath]; the
+// working directory and the environment are the command's own. ExtraFiles are
+// inherited. When the command's process, pid 1 of the sandbox, ends or is
+// killed, everything inside ends; it ends with the calling process, too.
+//
+// The exit code is the program's own, 128 + n if signal n ended it, and
+// [ExitSetup] if the sandbox could not be made. Signals sent to the command are
+// passed on to the program.
+//
+// It needs CAP_SYS_ADMIN, or else user namespaces; in one of those the caller's
+// user is root, and no other user exists. With neither, Command fails.
+func Command(ctx context.Context, opts Options, argv0 string, args ...string) (*exec.Cmd, error) {
+	p := plan{Options: opts}
+	for i, b := range opts.Binds {
+		if !filepath.IsAbs(b) {
+			return nil, fmt.Errorf("sandbox: bind %q: not an absolute path", b)
+		}
+		real, err := filepath.EvalSymlinks(b)
+		if err != nil {
+			return nil, fmt.Errorf("sandbox: bind: %w", err)
+		}
+		if i == 0 {
+			p.Binds = nil // the caller's slice is not ours to write to
+		}
+		p.Binds = append(p.Binds, real)
+	}
+	for _, line := range opts.Hosts {
+		if strings.Contains(line, "\n") {
+			return nil, fmt.Errorf("sandbox: hosts line %q: holds a line break", line)
+		}
+	}
+	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	if !opts.HostNetwork {
+		flags |= unix.CLONE_NEWNET
+	}
+	sockets, err := unixSockets()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	p.Sockets = sockets
+	privileged, err := canMount()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	p.UserNS = !privileged
+	if p.UserNS {
+		if err := userNamespaces(ctx); err != nil {
+			return nil, fmt.Errorf("sandbox: neither root (CAP_SYS_ADMIN) nor user namespaces can be had here; "+
+				"run as root, or see the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone "+
+				"and kernel.apparmor_restrict_unprivileged_userns: %w", err)
+		}
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	return reexec(ctx, flags, p.UserNS, append([]string{string(text), argv0}, args...)...), nil
+}
+
+// reexec is this program's second execution, in new namespaces.
+func reexec(ctx context.Context, flags uintptr, userNS bool, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{initArg}, args...)...)
+	cmd.Args[0] = os.Args[0]
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: flags,
+		// Without it a killed caller would leave pid 1, and all inside, behind.
+		Pdeathsig: syscall.SIGKILL,
+	}
+	if userNS {
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	return cmd
+}
+
+// userNamespaces tries one: the kernel, a container's seccomp filter, AppArmor
+// and a chroot each forbid them in their own way, and only a trial tells.
+func userNamespaces(ctx context.Context) error {
+	cmd := reexec(ctx, 0, true)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("a trial user namespace: %w", err)
+	}
+	return nil
+}
+
+// canMount tells whether this process may make the namespaces itself.
+func canMount() (bool, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false, fmt.Errorf("read own capabilities (is /proc mounted?): %w", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		value, ok := strings.CutPrefix(line, "CapEff:")
+		if !ok {
+			continue
+		}
+		var caps uint64
+		if _, err := fmt.Sscanf(strings.TrimSpace(value), "%x", &caps); err != nil {
+			return false, fmt.Errorf("read own capabilities: %q: %w", strings.TrimSpace(line), err)
+		}
+		const need = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_SYS_CHROOT
+		return caps&need == need, nil
+	}
+	return false, errors.New("read own capabilities: no CapEff in /proc/self/status")
+}
