@@ -1,0 +1,154 @@
+package migrate
+
+import "graft/internal/analysis"
+
+// Intent is what was wanted and what is known to have been tried: the journal's part in a decision.
+type Intent struct {
+	Goal Phase // Overlap, Parked, Finished or RolledBack
+	// Verified: the new master was once seen up and answering. If it is gone later while the old
+	// one lives, it ended by itself.
+	Verified bool
+	// Winched: WINCH was announced for the old master, so its workers may be leaving even while some
+	// still accept.
+	Winched bool
+	// Revived: HUP was announced for the old master, to bring its workers back. A second one would
+	// double them.
+	Revived bool
+}
+
+// Action is the one thing to do next.
+type Action string
+
+// The actions. The zero value is Halt's equal: nothing is done.
+const (
+	Stage    Action = "stage"    // place the runtime, back up the running binary
+	Swap     Action = "swap"     // put the new binary at the path
+	Start    Action = "start"    // USR2 to the old master
+	Verify   Action = "verify"   // see that the new master serves
+	Watch    Action = "watch"    // let the gate see more
+	Park     Action = "park"     // WINCH to the old master
+	Finish   Action = "finish"   // QUIT to the old master
+	Revive   Action = "revive"   // HUP to the old master: its workers come back
+	Withdraw Action = "withdraw" // WINCH to the new master
+	Dismiss  Action = "dismiss"  // QUIT to the new master
+	PutBack  Action = "put-back" // put the old binary back at the path
+	Unstage  Action = "unstage"  // remove what stage placed, but for the backup
+	Settle   Action = "settle"   // something sent earlier may still be being carried out: look again, for a while
+	Drain    Action = "drain"    // the old master ends with its last connection: wait for that, however long
+	Return   Action = "return"   // finished already: going back is a migration of its own
+	Stop     Action = "stop"     // the goal is reached
+	Turn     Action = "turn"     // give up and roll back
+	Halt     Action = "halt"     // facts contradict each other
+)
+
+// Next decides. It is pure: what is on the host, what was wanted, what the gate says.
+func Next(seen Seen, intent Intent, verdict analysis.Verdict) (Action, string) {
+	phase, reason := seen.Phase()
+	if phase == Halted {
+		return Halt, reason
+	}
+	if intent.Goal == RolledBack {
+		return back(seen, phase, intent)
+	}
+	return forward(seen, phase, intent, verdict)
+}
+
+func forward(seen Seen, phase Phase, intent Intent, verdict analysis.Verdict) (Action, string) {
+	switch phase {
+	case Planned, Staged, Swapped:
+		if intent.Verified {
+			return Turn, "the new master is gone although nobody asked it to go"
+		}
+	}
+	switch phase {
+	case Planned:
+		return Stage, ""
+	case Staged:
+		return Swap, ""
+	case Swapped:
+		if seen.Forking || seen.OldBin {
+			return Settle, "USR2 is being carried out"
+		}
+		return Start, ""
+	case Overlap:
+		if seen.Disk != NewContent {
+			return Turn, "the old binary is back on disk: somebody else put it there"
+		}
+		switch {
+		case !intent.Verified:
+			return Verify, ""
+		case intent.Winched:
+			return Park, "" // once more: it is harmless, and the first may not have been sent
+		case intent.Goal == Overlap:
+			return Stop, ""
+		}
+		return gated(verdict, Park)
+	case Parked:
+		switch {
+		case seen.Disk != NewContent:
+			return Turn, "the old binary is back on disk: somebody else put it there"
+		case seen.Old.Quitting:
+			return Drain, ""
+		case len(seen.New.Workers) == 0:
+			return Turn, "the new master has no workers"
+		case !intent.Verified:
+			return Verify, ""
+		case intent.Goal == Overlap || intent.Goal == Parked:
+			return Stop, ""
+		}
+		return gated(verdict, Finish)
+	case Finished:
+		return Stop, ""
+	}
+	return Halt, "unknown phase " + string(phase)
+}
+
+// gated lets pass only what the gate has passed.
+func gated(verdict analysis.Verdict, pass Action) (Action, string) {
+	switch verdict {
+	case analysis.Pass:
+		return pass, ""
+	case analysis.Fail:
+		return Turn, "the gate failed"
+	}
+	return Watch, ""
+}
+
+// back goes the way of the trap rollback-order: the old master's workers answer before the new one is
+// told to go, and the binary is put back when nothing runs the new one any more.
+func back(seen Seen, phase Phase, intent Intent) (Action, string) {
+	switch phase {
+	case Planned:
+		return Stop, ""
+	case Staged:
+		return Unstage, ""
+	case Swapped:
+		switch {
+		case seen.Forking || seen.OldBin:
+			return Settle, "USR2 is being carried out, or the old master is taking its pid file back"
+		case len(seen.Old.Workers) == 0:
+			// It brings them back by itself when the new master ends while it is parked.
+			return Settle, "the old master's workers are coming back"
+		}
+		return PutBack, ""
+	case Overlap:
+		switch {
+		case intent.Winched && !intent.Revived:
+			return Settle, "the old master's workers are leaving; they are brought back when they are gone"
+		case !intent.Revived && len(seen.New.Workers) > 0:
+			return Withdraw, ""
+		}
+		return Dismiss, ""
+	case Parked:
+		switch {
+		case seen.Old.Quitting:
+			return Drain, "" // it has closed its sockets for good: the way back is a migration of its own
+		case intent.Revived:
+			return Settle, "the old master's workers are coming back"
+		}
+		return Revive, ""
+	case Finished:
+		return Return, ""
+	}
+	return Halt, "unknown phase " + string(phase)
+}

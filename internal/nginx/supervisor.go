@@ -1,0 +1,72 @@
+package nginx
+
+import (
+	"path"
+	"strings"
+
+	"graft/internal/procfs"
+)
+
+// Supervisor is what would start the instance again.
+type Supervisor struct {
+	Kind string `json:"kind"`           // "systemd", "container", "supervisord", "runit", "s6", "init" or "none"
+	Unit string `json:"unit,omitempty"` // systemd: the unit's name; others: the supervising process's
+}
+
+// supervisors are known by the name of the master's parent.
+var supervisors = map[string]string{
+	"supervisord": "supervisord", "runsv": "runit", "s6-supervise": "s6",
+	"tini": "init", "dumb-init": "init", "docker-init": "init",
+}
+
+// containerMarks are parts of a cgroup path that container runtimes choose.
+var containerMarks = []string{"docker", "kubepods", "containerd", "libpod", "crio", "lxc", "machine.slice"}
+
+// FindSupervisor looks at the cgroup and the parent of pid.
+func FindSupervisor(fs procfs.FS, pid int) (Supervisor, error) {
+	stat, err := fs.Stat(pid)
+	if err != nil {
+		return Supervisor{}, err
+	}
+	if stat.PPID > 1 {
+		parent, err := fs.Stat(stat.PPID)
+		if err == nil && supervisors[parent.Comm] != "" {
+			return Supervisor{Kind: supervisors[parent.Comm], Unit: parent.Comm}, nil
+		}
+	}
+	cgroups, err := fs.Cgroups(pid)
+	if err != nil {
+		return Supervisor{}, err
+	}
+	if same, err := fs.SameNamespace(pid, "mnt"); err == nil && !same {
+		return Supervisor{Kind: "container"}, nil
+	}
+	for _, group := range cgroups {
+		for _, mark := range containerMarks {
+			if strings.Contains(group, mark) {
+				return Supervisor{Kind: "container", Unit: path.Base(group)}, nil
+			}
+		}
+	}
+	for _, group := range cgroups {
+		if unit := systemdUnit(group); unit != "" {
+			return Supervisor{Kind: "systemd", Unit: unit}, nil
+		}
+	}
+	return Supervisor{Kind: "none"}, nil
+}
+
+// systemdUnit finds the service in a cgroup path: its last component that is one. A login session's
+// scope is no supervisor.
+func systemdUnit(cgroup string) string {
+	unit := ""
+	for part := range strings.SplitSeq(cgroup, "/") {
+		if strings.HasSuffix(part, ".service") {
+			unit = part
+		}
+	}
+	if strings.HasPrefix(unit, "user@") {
+		return ""
+	}
+	return unit
+}
