@@ -8,17 +8,16 @@ import (
 // hasWildcard tells whether nginx takes an include's argument as a pattern.
 func hasWildcard(name string) bool { return strings.ContainsAny(name, "*?[") }
 
-// glob lists what glob(3) without flags lists for an absolute pattern in the C locale, which is
-// what nginx calls: sorted by byte, dangling links included, a leading dot matched only literally.
+// glob lists what glob(3) without flags lists for an absolute pattern with a wildcard in the C
+// locale, which is what nginx calls: sorted by byte, dangling links included, a leading dot matched only literally.
 // A directory that cannot be read has no entries.
 func (t *tree) glob(pattern string) []string {
-	matches := []string{"/"}
-	parts := strings.Split(strings.TrimLeft(pattern, "/"), "/")
+	wildcard := strings.IndexAny(pattern, "*?[")
+	literal := strings.LastIndexByte(pattern[:wildcard], '/')
+	matches := []string{unescapeGlob(pattern[:literal+1])}
+	parts := strings.Split(pattern[literal+1:], "/")
 	for i, part := range parts {
 		last := i == len(parts)-1
-		if part == "" && !last {
-			continue
-		}
 		var next []string
 		for _, dir := range matches {
 			next = append(next, t.matchIn(dir, part, last)...)

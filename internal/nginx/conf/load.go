@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 	"syscall"
 )
 
@@ -150,7 +151,8 @@ func unreadable(via *Directive, name string, err error) *Error {
 	cause := err.Error()
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		cause = fmt.Sprintf("%d: %s", int(errno), errno.Error())
+		text := errno.Error()
+		cause = fmt.Sprintf("%d: %s%s", int(errno), strings.ToUpper(text[:1]), text[1:])
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && via != nil && !path.IsAbs(via.Arg(0)):
