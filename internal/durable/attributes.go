@@ -126,3 +126,8 @@ func xattr(path, name string) ([]byte, error) {
 		return buf[:size], nil
 	}
 }
+
+// Private are the attributes of a file of graft's own: this user's, modified now.
+func Private(mode fs.FileMode) Attributes {
+	return Attributes{Mode: mode, UID: os.Geteuid(), GID: os.Getegid(), ModTime: time.Now()}
+}

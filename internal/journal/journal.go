@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -152,8 +151,7 @@ func formatCRC(sum uint32) string { return fmt.Sprintf(`,"crc":"%08x"}`, sum) }
 // cut keeps a copy of the file, then shortens it to its whole lines.
 func cut(path string, data []byte, whole int) error {
 	kept := fmt.Sprintf("%s.torn-%s", path, time.Now().UTC().Format("20060102T150405.000000000"))
-	attrs := durable.Attributes{Mode: 0o600, UID: os.Getuid(), GID: os.Getgid(), ModTime: time.Now()}
-	if err := durable.Replace("journal-copy", kept, bytes.NewReader(data), attrs); err != nil {
+	if err := durable.Replace("journal-copy", kept, bytes.NewReader(data), durable.Private(0o600)); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -199,9 +197,3 @@ func (j *Journal) Append(phase, step string, kind Kind, data any) (Event, error)
 
 // Close ends writing.
 func (j *Journal) Close() error { return j.file.Close() }
-
-// Exists tells whether there is a journal at path.
-func Exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
-}
