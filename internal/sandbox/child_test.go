@@ -19,6 +19,7 @@ const (
 	nestedArg = "sandbox-test-nested" // OPTIONS PROGRAM ARG…: run it in one more sandbox
 	listenArg = "sandbox-test-listen" // NETWORK ADDRESS…: listen on all, print each
 	dialArg   = "sandbox-test-dial"   // NETWORK ADDRESS: print whether it answers
+	insideArg = "sandbox-test-inside" // print whether it is in a sandbox
 )
 
 func TestMain(m *testing.M) {
@@ -31,6 +32,9 @@ func TestMain(m *testing.M) {
 			os.Exit(runListen(os.Args[2], os.Args[3:]))
 		case dialArg:
 			os.Exit(runDial(os.Args[2], os.Args[3]))
+		case insideArg:
+			fmt.Println(Inside())
+			os.Exit(0)
 		}
 	}
 	os.Exit(m.Run())

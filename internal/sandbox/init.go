@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -26,6 +27,17 @@ func Main() {
 		os.Exit(ExitSetup)
 	}
 	os.Exit(code)
+}
+
+// Inside tells whether this process runs in a sandbox: there pid 1 is the
+// second execution of a program that called [Command].
+func Inside() bool {
+	argv, err := os.ReadFile("/proc/1/cmdline")
+	if err != nil {
+		return false
+	}
+	fields := bytes.SplitN(argv, []byte{0}, 3)
+	return len(fields) == 3 && string(fields[1]) == initArg
 }
 
 // pid1 makes the sandbox out of the namespaces it was born in, runs argv and

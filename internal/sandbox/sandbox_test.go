@@ -120,6 +120,12 @@ func TestOnlyItsOwnProcessesAreSeen(t *testing.T) {
 	}
 }
 
+func TestInsideIsKnown(t *testing.T) {
+	if got := sh(t, Options{}, child(t, insideArg)); got != "true" {
+		t.Errorf("inside: %q", got)
+	}
+}
+
 func TestLoopbackOnly(t *testing.T) {
 	host, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
