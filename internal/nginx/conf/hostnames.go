@@ -90,7 +90,7 @@ func hosts(d *Directive) []string {
 		if first == "unix:" || strings.Contains(first, "/") {
 			return nil
 		}
-		return []string{urlHost(first)}
+		return []string{first} // no port, so an IPv6 address has no brackets
 	case "error_log", "access_log":
 		return []string{syslogHost(first)}
 	}
