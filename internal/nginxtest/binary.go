@@ -135,7 +135,13 @@ func Install(t testing.TB, bin Binary) {
 	if bin.Root == "" {
 		t.Fatalf("nginxtest: Install: %s does not come from packages", bin.Path)
 	}
-	if _, err := output(exec.CommandContext(t.Context(), "cp", "-a", "--remove-destination", bin.Root+"/.", "/")); err != nil {
+	// As dpkg does, through directories that are links (/lib). The default site
+	// is what the packages' postinst makes of it.
+	script := `tar -c -C "$1" . | tar -x -C / --keep-directory-symlink --no-overwrite-dir
+		ln -sf /etc/nginx/sites-available/default /etc/nginx/sites-enabled/default
+		mkdir -p /var/www/html
+		cp /usr/share/nginx/html/index.html /var/www/html/index.nginx-debian.html`
+	if _, err := output(exec.CommandContext(t.Context(), "sh", "-ec", script, "sh", bin.Root)); err != nil {
 		t.Fatalf("nginxtest: Install: %v", err)
 	}
 }

@@ -48,8 +48,12 @@ type Options struct {
 	// Files are further files, by their path below the prefix.
 	Files map[string]string
 
-	// Where Config or Args put these elsewhere than Start expects them.
-	Conf, PidFile, ErrorLog, AccessLog string
+	// Conf is where the configuration goes if not to conf/nginx.conf. Without a
+	// Config the file is there already, and is used as it is.
+	Conf string
+
+	// Where the configuration puts these elsewhere than Realistic does.
+	PidFile, ErrorLog, AccessLog string
 }
 
 // Instance is a running nginx of its own prefix.
@@ -85,8 +89,7 @@ func Prepare(t testing.TB, opts Options) *Instance {
 	if opts.Binary.Path == "" {
 		opts.Binary = Debian(t)
 	}
-	// t.TempDir holds the test's name and can leave no room for a socket's.
-	prefix, err := os.MkdirTemp("", "ngx")
+	prefix, err := os.MkdirTemp("", "ngx") //nolint:usetesting // t.TempDir holds the test's name: no room for a socket's
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +140,9 @@ func (i *Instance) layOut(opts Options) error {
 		if err := i.render(filepath.Join(i.Prefix, name), text); err != nil {
 			return err
 		}
+	}
+	if opts.Config == "" && opts.Conf != "" {
+		return nil
 	}
 	return i.render(i.Conf, or(opts.Config, Realistic))
 }

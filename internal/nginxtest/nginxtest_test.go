@@ -27,7 +27,7 @@ const hostsWord = "GRAFT_NGINXTEST_HOST"
 func TestMain(m *testing.M) {
 	Main(m, func(context.Context) error {
 		// Prepare functions run on the host, once, before the sandbox is entered.
-		var boundPort net.Listener
+		// Never closed: the host's port is taken as long as the tests run.
 		boundPort, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
@@ -206,6 +206,7 @@ func TestDebiansOwnConfigurationRunsWhereItBelongs(t *testing.T) {
 	Start(t, Options{
 		Binary:    bin,
 		Args:      []string{"/usr/sbin/nginx", "-g", "daemon on; master_process on;"},
+		Conf:      "/etc/nginx/nginx.conf",
 		PidFile:   "/run/nginx.pid",
 		ErrorLog:  "/var/log/nginx/error.log",
 		AccessLog: "/var/log/nginx/access.log",

@@ -115,7 +115,7 @@ func exePath(t *testing.T) string {
 // asNobody copies this program to where another user may execute it.
 func asNobody(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sandbox")
+	dir, err := os.MkdirTemp("", "sandbox") //nolint:usetesting // no other user may enter t.TempDir's parent
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,11 @@ func removeSockets(p plan) error {
 		if err != nil || st.Mode().Type() != fs.ModeSocket {
 			continue // gone, or replaced by something else since
 		}
-		if err := os.Remove(path); err != nil {
+		err = os.Remove(path)
+		if errors.Is(err, fs.ErrPermission) {
+			continue // another user's directory, which the program cannot bind in, either
+		}
+		if err != nil {
 			return fmt.Errorf("hide the host's socket: %w", err)
 		}
 	}

@@ -1,0 +1,26 @@
+GO ?= go
+# Pinned, and built by go when it is first asked for: no part of `make test`.
+LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: build test bench lint fmt deps
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+
+# From a bare Debian with Go, git, make and a C compiler to everything tested.
+test: deps
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed (make fmt):"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -timeout 30m ./...
+
+bench: deps
+	$(GO) test -run '^$$' -bench . -timeout 30m ./...
+
+lint:
+	$(LINT) run
+
+fmt:
+	gofmt -w .
+
+deps:
+	scripts/install-deps
