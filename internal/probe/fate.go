@@ -115,12 +115,12 @@ func fateOf(err error, at stage) Fate {
 // fateOfDial names the fate of a request whose connection could not be opened.
 func fateOfDial(err error) Fate {
 	switch {
-	case isTimeout(err):
-		return Timeout
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
-	case errors.Is(err, syscall.EAGAIN):
-		return Refused // unix(7): a full queue answers a non-blocking connect so
+	case errors.Is(err, syscall.EAGAIN): // a unix socket's full queue; before isTimeout, since this errno claims to be one
+		return Refused
+	case isTimeout(err):
+		return Timeout
 	case errors.Is(err, syscall.ECONNRESET):
 		return Reset
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),

