@@ -1,0 +1,298 @@
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"graft/internal/artifact"
+)
+
+// The source packages that an OpenResty equivalent is put together from, and where each is unpacked.
+var distroSources = []struct{ name, dir string }{
+	{"nginx", "nginx"},
+	{"libnginx-mod-http-ndk", "ngx_devel_kit"},
+	{"libnginx-mod-http-lua", "lua-nginx-module"},
+}
+
+// luaJIT is one way a distribution packages LuaJIT: OpenResty's branch if it has it.
+type luaJIT struct{ dev, runtime, common string }
+
+var luaJITs = []luaJIT{
+	{"libluajit2-5.1-dev", "libluajit2-5.1-2", "libluajit2-5.1-common"},
+	{"libluajit-5.1-dev", "libluajit-5.1-2", "libluajit-5.1-common"},
+}
+
+// distroPackage is one package of the distribution in the version chosen.
+type distroPackage struct {
+	Kind    string     `json:"kind"` // "source", or "download" as apt-get calls a binary one
+	Name    string     `json:"name"`
+	Version string     `json:"version"`
+	Files   []distFile `json:"files"`
+}
+
+// resolution is what the distribution's mirrors gave at one time. It is kept in the cache, so that a
+// build of the same needs no apt.
+type resolution struct {
+	Sources  string          `json:"sources"` // hash of the apt sources it was made from
+	Packages []distroPackage `json:"packages"`
+	Warnings []string        `json:"warnings"`
+}
+
+// distroCache is the part of the cache directory that is the distribution's.
+type distroCache struct{ dir string }
+
+func (c distroCache) files() string      { return filepath.Join(c.dir, "files") }
+func (c distroCache) resolution() string { return filepath.Join(c.dir, "resolution.json") }
+
+// findDistro chooses packages by what the distribution offers and downloads them.
+func findDistro(ctx context.Context, r Request, j *job) (source, error) {
+	release, err := readOSRelease("/etc/os-release")
+	if err != nil {
+		return source{}, err
+	}
+	if release.family() != familyDebian {
+		return source{}, fmt.Errorf("source \"distro\": works on Debian and Ubuntu, this is %s: build from OpenResty's tarball", release.id)
+	}
+	cache := distroCache{filepath.Join(r.CacheDir, "distro")}
+	if err := os.MkdirAll(cache.files(), 0o755); err != nil {
+		return source{}, err
+	}
+	unlock, err := lockFile(ctx, filepath.Join(cache.dir, "lock"))
+	if err != nil {
+		return source{}, err
+	}
+	defer unlock()
+	j.step(stepLists, "")
+	found, err := cache.resolve(ctx, r, j)
+	if err != nil {
+		return source{}, fmt.Errorf("source \"distro\": %w", err)
+	}
+	return distroSource(ctx, cache, found, release)
+}
+
+// distroSource describes what was resolved as a source.
+func distroSource(ctx context.Context, cache distroCache, found resolution, release osRelease) (source, error) {
+	text, err := json.Marshal(found.Packages)
+	if err != nil {
+		return source{}, err
+	}
+	sum := sha256.Sum256(text)
+	s := source{hash: hex.EncodeToString(sum[:]), warnings: found.Warnings}
+	var names []string
+	for _, p := range found.Packages {
+		names = append(names, p.Name+" "+p.Version)
+	}
+	nginxSource, lua := found.find("nginx"), found.find("libnginx-mod-http-lua")
+	orig, err := nginxSource.file(".orig.tar.gz")
+	if err != nil {
+		return source{}, err
+	}
+	inside, err := findTarball(ctx, filepath.Join(cache.files(), orig))
+	if err != nil {
+		return source{}, err
+	}
+	s.facts = inside.facts
+	s.layout, s.lua = LayoutDistro, upstreamVersion(lua.Version)
+	s.pcre1 = needsPCRE1(s.facts)
+	s.manifest = artifact.Source{Kind: "distro", Location: release.id + " " + release.version, SHA256: s.hash, Packages: names}
+	s.unpack = func(ctx context.Context, j *job, dir string) (layout, error) {
+		return unpackDistro(ctx, j, cache, found, s.pcre1, dir)
+	}
+	return s, nil
+}
+
+func (r resolution) find(name string) distroPackage {
+	at := slices.IndexFunc(r.Packages, func(p distroPackage) bool { return p.Name == name })
+	if at < 0 {
+		return distroPackage{Name: name}
+	}
+	return r.Packages[at]
+}
+
+// file returns the name of the package's file that has part in it, ".orig.tar." say.
+func (p distroPackage) file(part string) (string, error) {
+	for _, f := range p.Files {
+		if strings.Contains(f.Name, part) && !strings.HasSuffix(f.Name, ".asc") {
+			return f.Name, nil
+		}
+	}
+	return "", fmt.Errorf("package %s %s has no file %s: its format is not known to graft", p.Name, p.Version, part)
+}
+
+// resolve returns what was resolved lately from the same apt sources, if its files are still there,
+// or asks the mirrors and downloads.
+func (c distroCache) resolve(ctx context.Context, r Request, j *job) (resolution, error) {
+	a, err := newApt(ctx, j, filepath.Join(c.dir, "apt"))
+	if err != nil {
+		return resolution{}, err
+	}
+	sum := sha256.Sum256([]byte(a.sources))
+	sources := hex.EncodeToString(sum[:])
+	if kept, ok := c.kept(sources); ok && !r.Refresh {
+		return kept, nil
+	}
+	if err := a.update(ctx, j, r.Refresh); err != nil {
+		return resolution{}, err
+	}
+	j.step(stepDownload, "")
+	found := resolution{Sources: sources, Warnings: []string{}}
+	for _, s := range distroSources {
+		if err := c.source(ctx, j, a, s.name, &found); err != nil {
+			return resolution{}, err
+		}
+	}
+	names, err := binaryPackages(ctx, j, a, upstreamVersion(found.find("libnginx-mod-http-lua").Version))
+	if err != nil {
+		return resolution{}, err
+	}
+	for _, name := range names {
+		if err := c.binary(ctx, j, a, name, &found); err != nil {
+			return resolution{}, err
+		}
+	}
+	text, err := json.MarshalIndent(found, "", "  ")
+	if err != nil {
+		return resolution{}, err
+	}
+	return found, os.WriteFile(c.resolution(), text, 0o644)
+}
+
+// kept returns the last resolution if it is fresh, from the same sources, and whole.
+func (c distroCache) kept(sources string) (resolution, bool) {
+	info, err := os.Stat(c.resolution())
+	if err != nil || time.Since(info.ModTime()) > listsFresh {
+		return resolution{}, false
+	}
+	var kept resolution
+	text, err := os.ReadFile(c.resolution())
+	if err != nil || json.Unmarshal(text, &kept) != nil || kept.Sources != sources {
+		return resolution{}, false
+	}
+	for _, p := range kept.Packages {
+		for _, f := range p.Files {
+			if f.check(c.files()) != nil {
+				return resolution{}, false
+			}
+		}
+	}
+	return kept, true
+}
+
+// source downloads the newest version of a source package that the mirror really has. A mirror may
+// name a version in its lists and not have its files; an older one is then taken, and said.
+func (c distroCache) source(ctx context.Context, j *job, a *apt, name string, found *resolution) error {
+	versions, err := a.sourceVersions(ctx, j, name)
+	if err != nil {
+		return err
+	}
+	if len(versions) == 0 {
+		return fmt.Errorf("the distribution has no source package %s: build from OpenResty's tarball instead", name)
+	}
+	var failures []error
+	for _, version := range versions {
+		p := distroPackage{Kind: "source", Name: name, Version: version}
+		if err = c.take(ctx, j, a, p, found); err == nil {
+			if len(failures) > 0 {
+				found.Warnings = append(found.Warnings, fmt.Sprintf("%s %s is listed but could not be downloaded; %s was taken instead, which may lack security fixes", name, versions[0], version))
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		failures = append(failures, err)
+	}
+	return fmt.Errorf("download the source of %s: %w", name, errors.Join(failures...))
+}
+
+func (c distroCache) binary(ctx context.Context, j *job, a *apt, name string, found *resolution) error {
+	version, err := a.candidate(ctx, j, name)
+	if err == nil && version == "" {
+		err = errors.New("the distribution does not have it")
+	}
+	if err == nil {
+		err = c.take(ctx, j, a, distroPackage{Kind: "download", Name: name, Version: version}, found)
+	}
+	if err != nil {
+		return fmt.Errorf("download package %s: %w", name, err)
+	}
+	return nil
+}
+
+func (c distroCache) take(ctx context.Context, j *job, a *apt, p distroPackage, found *resolution) (err error) {
+	if p.Files, err = a.files(ctx, j, p.Kind, p.Name, p.Version); err != nil {
+		return err
+	}
+	if err := a.fetch(ctx, j, p.Kind, p.Name, p.Version, c.files(), p.Files); err != nil {
+		return err
+	}
+	found.Packages = append(found.Packages, p)
+	return nil
+}
+
+// binaryPackages are the libraries that the artifact brings along, as the distribution names them.
+func binaryPackages(ctx context.Context, j *job, a *apt, lua string) ([]string, error) {
+	var names []string
+	for _, jit := range luaJITs {
+		version, err := a.candidate(ctx, j, jit.dev)
+		if err != nil {
+			return nil, err
+		}
+		if version != "" {
+			names = append(names, jit.dev, jit.runtime, jit.common)
+			break
+		}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("the distribution has no LuaJIT: build from OpenResty's tarball instead")
+	}
+	// lua-nginx-module loads lua-resty-core at start since 0.10.16.
+	if atLeast(lua, "0.10.16") {
+		names = append(names, "lua-resty-core", "lua-resty-lrucache")
+	}
+	if !atLeast(lua, "0.10.26") {
+		names = append(names, "libpcre3-dev", "libpcre3")
+	}
+	return names, nil
+}
+
+// upstreamVersion cuts epoch and revision off a Debian version: "1:0.10.23-1+deb12u1" is 0.10.23.
+func upstreamVersion(version string) string {
+	if _, after, ok := strings.Cut(version, ":"); ok {
+		version = after
+	}
+	if at := strings.LastIndexByte(version, '-'); at >= 0 {
+		version = version[:at]
+	}
+	return version
+}
+
+// sortDebianVersions puts the newest first, by dpkg's own rules, and leaves out doubles.
+func sortDebianVersions(ctx context.Context, versions []string) ([]string, error) {
+	slices.Sort(versions)
+	versions = slices.Compact(versions)
+	var failed error
+	slices.SortStableFunc(versions, func(a, b string) int {
+		err := exec.CommandContext(ctx, "dpkg", "--compare-versions", a, "gt", b).Run()
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+			return -1
+		case errors.As(err, &exit) && exit.ExitCode() == 1:
+			return 1
+		}
+		failed = err
+		return 0
+	})
+	return versions, failed
+}

@@ -1,0 +1,124 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"graft/internal/artifact"
+	"graft/internal/nginx"
+)
+
+// pick moves what the artifact is made of from what was installed below dest to tree: the binary,
+// and what lies under OpenResty's prefix. Configuration, html and log directories stay behind: the
+// host has its own.
+func pick(pr prepared, dest, tree string) (artifact.Manifest, error) {
+	binary, err := installedBinary(pr, dest)
+	if err != nil {
+		return artifact.Manifest{}, err
+	}
+	m := artifact.Manifest{Binary: strings.TrimPrefix(binary, "/")}
+	if pr.target.Layout == LayoutNginx {
+		return m, moveTo(filepath.Join(dest, binary), filepath.Join(tree, binary))
+	}
+	m.Prefix = pr.target.Prefix
+	runtime := filepath.Join(tree, m.Prefix)
+	if err := moveTo(filepath.Join(dest, m.Prefix), runtime); err != nil {
+		return artifact.Manifest{}, err
+	}
+	entries, err := os.ReadDir(filepath.Join(runtime, "nginx"))
+	if err != nil {
+		return artifact.Manifest{}, err
+	}
+	for _, e := range entries {
+		if e.Name() != "sbin" {
+			if err := os.RemoveAll(filepath.Join(runtime, "nginx", e.Name())); err != nil {
+				return artifact.Manifest{}, err
+			}
+		}
+	}
+	conf := path.Dir(lastValue(pr.Configure, "--conf-path"))
+	if strings.HasPrefix(conf, m.Prefix+"/") {
+		err = os.RemoveAll(filepath.Join(tree, conf))
+	}
+	return m, err
+}
+
+// installedBinary returns the absolute path, on the host, of the program that make install put
+// below dest.
+func installedBinary(pr prepared, dest string) (string, error) {
+	prefix := lastValue(pr.Configure, "--prefix")
+	if pr.target.Layout == LayoutOpenResty {
+		prefix = path.Join(prefix, "nginx")
+	}
+	if sbin := lastValue(pr.Configure, "--sbin-path"); sbin != "" {
+		if !path.IsAbs(sbin) {
+			sbin = path.Join(prefix, sbin)
+		}
+		return sbin, nil
+	}
+	// Not always sbin/nginx: Angie calls its binary angie.
+	entries, err := os.ReadDir(filepath.Join(dest, prefix, "sbin"))
+	if err != nil {
+		return "", fmt.Errorf("look for the installed binary: %w", err)
+	}
+	if len(entries) != 1 {
+		return "", fmt.Errorf("look for the installed binary: %d files in %s/sbin, not one", len(entries), prefix)
+	}
+	return path.Join(prefix, "sbin", entries[0].Name()), nil
+}
+
+// lastValue returns the value of the last --name=value, as configure itself takes it.
+func lastValue(configure []string, name string) string {
+	for _, text := range slices.Backward(configure) {
+		if a := parseArgument(text); a.name == name {
+			return a.value
+		}
+	}
+	return ""
+}
+
+// moveTo renames from, making the directories that to lies in.
+func moveTo(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("take what was installed: %w", err)
+	}
+	return nil
+}
+
+// identify asks the built binary what it is. Its libraries are not yet where its rpath says, so only
+// here it is told by the environment.
+func identify(ctx context.Context, j *job, binary, runtime string) (nginx.Build, error) {
+	libs, err := filepath.Glob(filepath.Join(runtime, "*", "lib"))
+	if err != nil {
+		return nginx.Build{}, err
+	}
+	ask := func(option string) (string, error) {
+		var out bytes.Buffer
+		// -V and -h print to stderr or stdout, depending on the release.
+		err := j.run(ctx, command{args: []string{binary, option}, env: []string{"LD_LIBRARY_PATH=" + strings.Join(libs, ":")}, all: &out})
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("make install did not put the binary where it belongs: %w", err)
+		}
+		return out.String(), err
+	}
+	version, err := ask("-V")
+	if err != nil {
+		return nginx.Build{}, fmt.Errorf("run the built binary: %w", err)
+	}
+	help, err := ask("-h")
+	if err != nil {
+		return nginx.Build{}, fmt.Errorf("run the built binary: %w", err)
+	}
+	return nginx.ParseBuild(version, help)
+}

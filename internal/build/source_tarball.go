@@ -1,0 +1,167 @@
+package build
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"graft/internal/artifact"
+)
+
+// maxUnpacked bounds what a tarball may unpack to; OpenResty's take 40 MB.
+const maxUnpacked = 1 << 30
+
+// findTarball recognises a source tarball in one pass: its hash and the few files that tell what it is.
+func findTarball(ctx context.Context, file string) (source, error) {
+	texts, children := map[string]string{}, map[string]map[string]bool{}
+	sum, err := readTarball(ctx, file, func(name string, h *tar.Header, r io.Reader) error {
+		if dir, below, ok := strings.Cut(name, "/"); ok {
+			if children[dir] == nil {
+				children[dir] = map[string]bool{}
+			}
+			child, _, _ := strings.Cut(below, "/")
+			children[dir][child] = true
+		}
+		if h.Typeflag == tar.TypeReg && factsPattern.MatchString(name) {
+			text, err := io.ReadAll(io.LimitReader(r, 1<<20))
+			texts[name] = string(text)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return source{}, fmt.Errorf("source tarball %s: %w", file, err)
+	}
+	f, err := readFacts(
+		func(name string) (string, bool) { text, ok := texts[name]; return text, ok },
+		func(dir string) []string { return slices.Sorted(maps.Keys(children[dir])) })
+	if err != nil {
+		return source{}, fmt.Errorf("source tarball %s: %w", file, err)
+	}
+	return source{
+		facts:    f,
+		manifest: artifact.Source{Kind: "tarball", Location: file, SHA256: sum},
+		hash:     sum,
+		pcre1:    needsPCRE1(f),
+		unpack: func(ctx context.Context, _ *job, to string) (layout, error) {
+			top := filepath.Join(to, f.name)
+			again, err := unpackTarball(ctx, file, top)
+			if err == nil && again != sum {
+				err = errors.New("it changed while it was read")
+			}
+			if err != nil {
+				return layout{}, fmt.Errorf("unpack %s: %w", file, err)
+			}
+			return layout{top: top}, nil
+		},
+	}, nil
+}
+
+// readTarball calls entry for everything in the tarball, with its name below the one top directory,
+// and returns the SHA-256 of the whole file.
+func readTarball(ctx context.Context, file string, entry func(name string, h *tar.Header, r io.Reader) error) (sum string, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	raw := io.TeeReader(f, hash)
+	stream := raw
+	switch {
+	case strings.HasSuffix(file, ".tar.gz"), strings.HasSuffix(file, ".tgz"):
+		if stream, err = gzip.NewReader(raw); err != nil {
+			return "", err
+		}
+	case strings.HasSuffix(file, ".tar"):
+	default:
+		return "", errors.New("not a .tar.gz, .tgz or .tar file: unpack it and name the directory")
+	}
+	limited := &io.LimitedReader{R: stream, N: maxUnpacked}
+	archive := tar.NewReader(limited)
+	for {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) && limited.N > 0 {
+			break
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if limited.N <= 0 {
+			err = fmt.Errorf("unpacks to more than %d MB", maxUnpacked>>20)
+		}
+		if err != nil {
+			return "", err
+		}
+		if h.Typeflag == tar.TypeXGlobalHeader {
+			continue
+		}
+		if !filepath.IsLocal(strings.TrimSuffix(h.Name, "/")) {
+			return "", fmt.Errorf("entry %q leaves the directory it is unpacked in", h.Name)
+		}
+		_, name, below := strings.Cut(path.Clean(h.Name), "/")
+		if !below {
+			continue
+		}
+		if err := entry(name, h, archive); err != nil {
+			return "", fmt.Errorf("entry %s: %w", h.Name, err)
+		}
+	}
+	// What tar and gzip did not ask for belongs to the file's hash all the same.
+	if _, err := io.Copy(io.Discard, raw); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// unpackTarball writes the files below dir, through an os.Root: no entry, not even by way of a link,
+// can leave it.
+func unpackTarball(ctx context.Context, file, dir string) (sum string, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	return readTarball(ctx, file, func(name string, h *tar.Header, r io.Reader) error {
+		switch h.Typeflag {
+		case tar.TypeDir:
+			return root.MkdirAll(name, 0o755)
+		case tar.TypeSymlink:
+			if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+				return err
+			}
+			return root.Symlink(h.Linkname, name)
+		case tar.TypeReg:
+			return unpackFile(root, name, h, r)
+		}
+		return fmt.Errorf("is of type %q: a source tarball holds files, directories and symbolic links", h.Typeflag)
+	})
+}
+
+// unpackFile writes one file with its time: make compares them.
+func unpackFile(root *os.Root, name string, h *tar.Header, r io.Reader) (err error) {
+	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fs.FileMode(h.Mode).Perm()|0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Close(), root.Chtimes(name, h.ModTime, h.ModTime))
+}

@@ -1,0 +1,113 @@
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"graft/internal/artifact"
+)
+
+// findTree recognises an unpacked source tree. The user's tree is only read: it is copied to be built.
+func findTree(ctx context.Context, dir string) (source, error) {
+	f, err := readFacts(
+		func(name string) (string, bool) {
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			return string(text), err == nil
+		},
+		func(name string) []string {
+			entries, err := os.ReadDir(filepath.Join(dir, name))
+			if err != nil {
+				return nil
+			}
+			names := make([]string, len(entries))
+			for i, e := range entries {
+				names[i] = e.Name()
+			}
+			return names
+		})
+	if err != nil {
+		return source{}, fmt.Errorf("source %s: %w", dir, err)
+	}
+	sum, err := hashTree(ctx, dir)
+	if err != nil {
+		return source{}, fmt.Errorf("hash source %s: %w", dir, err)
+	}
+	return source{
+		facts:    f,
+		manifest: artifact.Source{Kind: "tree", Location: dir, SHA256: sum},
+		hash:     sum,
+		pcre1:    needsPCRE1(f),
+		unpack: func(ctx context.Context, j *job, to string) (layout, error) {
+			top := filepath.Join(to, f.name)
+			// cp keeps the times, which make compares.
+			if err := j.run(ctx, command{args: []string{"cp", "-a", dir, top}}); err != nil {
+				return layout{}, fmt.Errorf("copy source tree: %w", err)
+			}
+			return layout{top: top}, nil
+		},
+	}, nil
+}
+
+// hashTree hashes names, permission bits, links and contents of everything below dir, in order.
+func hashTree(ctx context.Context, dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%q %v %d\n", rel, info.Mode(), sizeOf(info))
+		switch info.Mode().Type() {
+		case fs.ModeSymlink:
+			link, err := os.Readlink(p)
+			fmt.Fprintf(h, "%q\n", link)
+			return err
+		case 0:
+			return copyInto(h, p)
+		case fs.ModeDir:
+			return nil
+		}
+		return fmt.Errorf("%s is a %v: a source tree holds files, directories and links", p, info.Mode().Type())
+	})
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// sizeOf is 0 for anything but a file: a directory's size depends on the file system.
+func sizeOf(info fs.FileInfo) int64 {
+	if info.Mode().IsRegular() {
+		return info.Size()
+	}
+	return 0
+}
+
+func copyInto(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// needsPCRE1 tells of an OpenResty tree whether its Lua module is older than PCRE2 support.
+func needsPCRE1(f facts) bool { return f.lua != "" && !atLeast(f.lua, "0.10.26") }
