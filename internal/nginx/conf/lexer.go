@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // confBuffer is NGX_CONF_BUFFER: nginx reads through a window of this size, and neither a parameter
@@ -72,13 +73,13 @@ func (lx *lexer) next() (ending, *lexError) {
 			}
 		case ';', '{':
 			if len(lx.words) == 0 {
-				return 0, lx.unexpected(ch, "a directive's name must come before it")
+				return 0, lx.unexpected("a directive's name must come before it")
 			}
 			lx.pos++
 			return endingOf(ch), nil
 		case '}':
 			if len(lx.words) != 0 {
-				return 0, lx.unexpected(ch, fmt.Sprintf("directive %q, begun on line %d, has no %q before it", lx.words[0], lx.first, ";"))
+				return 0, lx.unexpected(fmt.Sprintf("directive %q, begun on line %d, has no %q before it", lx.words[0], lx.first, ";"))
 			}
 			lx.pos++
 			return closeBrace, nil
@@ -193,20 +194,20 @@ func (lx *lexer) quotedWord(quote byte) (ending, *lexError) {
 		return 0, lx.unfinished(fmt.Sprintf("directive %q, begun on line %d, has no %q", lx.words[0], lx.first, ";"))
 	}
 	lx.pos = i + 1
-	switch ch := src[i]; ch {
+	switch src[i] {
 	case '\n':
 		lx.line++
 		fallthrough
 	case ' ', '\t', '\r':
 		return endOfFile, lx.checkWindow(start, i+1, line, 0)
 	case ';', '{':
-		return endingOf(ch), nil
+		return endingOf(src[i]), nil
 	case ')':
 		lx.pos = i // the ")" of if ($a = "b") begins a word of its own
 		return endOfFile, nil
 	default:
 		lx.pos = i
-		return 0, lx.unexpected(ch, fmt.Sprintf("a closing quote must be followed by a space, \";\", \"{\" or \")\"; "+
+		return 0, lx.unexpected(fmt.Sprintf("a closing quote must be followed by a space, \";\", \"{\" or \")\"; "+
 			"the string began on line %d; a quote inside it is written \\%c", line, quote))
 	}
 }
@@ -263,8 +264,10 @@ func (lx *lexer) checkWindow(start, next, line int, quote byte) *lexError {
 	return &lexError{line, fmt.Sprintf("too long parameter \"%s...\" started", lx.src[start:start+10]), hint}
 }
 
-func (lx *lexer) unexpected(ch byte, hint string) *lexError {
-	return &lexError{lx.line, fmt.Sprintf("unexpected \"%c\"", ch), hint}
+// unexpected names the character at pos; nginx names its first byte only.
+func (lx *lexer) unexpected(hint string) *lexError {
+	_, size := utf8.DecodeRuneInString(lx.src[lx.pos:])
+	return &lexError{lx.line, fmt.Sprintf("unexpected \"%s\"", lx.src[lx.pos:lx.pos+size]), hint}
 }
 
 func (lx *lexer) unfinished(hint string) *lexError {

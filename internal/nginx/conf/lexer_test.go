@@ -111,7 +111,7 @@ func TestErrorsAreNginxsWords(t *testing.T) {
 		{"include a b;", 1, `invalid number of arguments in "include" directive`, ""},
 		{"\uFEFFuser a;", 1, "unknown directive \"\uFEFFuser\"", "byte order mark"},
 		{"x_by_lua_block;", 1, `directive "x_by_lua_block" has no opening "{"`, ""},
-		{"x_by_lua_block {\n{\n", 3, "unexpected end of file, expecting terminating characters for lua code block", "opened on line 1 is not closed"},
+		{"x_by_lua_block {\n{\n", 2, "unexpected end of file, expecting terminating characters for lua code block", "opened on line 1 is not closed"},
 		{"x_by_lua_block {\n--[==[ ]] }", 2, `Lua code block missing the closing long bracket "]==]", the inlined Lua code may be too long`, ""},
 	} {
 		_, err := Parse("t.conf", []byte(c.src))

@@ -103,8 +103,8 @@ func splitListen(address string) (host, port string) {
 	return address, ""
 }
 
-// ServerNames lists the names of a server block's server_name directives; an http server without
-// one has the name "".
+// ServerNames lists the names of a server block's server_name directives, wildcards and regular
+// expressions as written.
 func ServerNames(server *Directive) []string {
 	var names []string
 	for _, d := range server.Block {

@@ -19,6 +19,7 @@ func isLuaBlock(name string) bool { return strings.HasSuffix(name, "_by_lua_bloc
 // falls in nginx's read buffer.
 func (lx *lexer) luaBlock() (string, *lexError) {
 	start, opened := lx.pos, lx.line
+	lastOpened := opened // the line nginx names when the text does not end
 	src := lx.src
 	depth := 1
 	for i := start; i < len(src); {
@@ -28,6 +29,7 @@ func (lx *lexer) luaBlock() (string, *lexError) {
 			i++
 		case '{':
 			depth++
+			lastOpened = lx.line
 			i++
 		case '}':
 			depth--
@@ -64,7 +66,7 @@ func (lx *lexer) luaBlock() (string, *lexError) {
 			i++
 		}
 	}
-	return "", &lexError{lx.line, "unexpected end of file, expecting terminating characters for lua code block",
+	return "", &lexError{lastOpened, "unexpected end of file, expecting terminating characters for lua code block",
 		fmt.Sprintf("the Lua block opened on line %d is not closed: its braces do not balance (%d open)", opened, depth)}
 }
 
