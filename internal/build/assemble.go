@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"graft/internal/artifact"
 	"graft/internal/nginx"
@@ -100,7 +101,7 @@ func compile(ctx context.Context, r Request, j *job, pr prepared, l layout, work
 		}
 	}
 	// By environment, not by -I: the directory's name must not get into what -V prints.
-	env = append(env[:len(env):len(env)], "C_INCLUDE_PATH="+include)
+	env = append(env[:len(env):len(env)], "C_INCLUDE_PATH="+strings.TrimSuffix(include+":"+os.Getenv("C_INCLUDE_PATH"), ":"))
 	args := append([]string{"./configure"}, pr.Configure...)
 	if pr.target.Layout == LayoutOpenResty {
 		args = append(args, "-j"+strconv.Itoa(r.Jobs)) // for LuaJIT, which its configure builds

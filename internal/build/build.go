@@ -116,12 +116,29 @@ func (pr prepared) key(ctx context.Context, r Request, s source) (string, error)
 		}
 		modules = append(modules, sum)
 	}
-	text, err := json.Marshal([]any{keySchema, s.hash, s.manifest, pr.Configure, pr.Flags, pr.Header, pr.toolchain.fingerprint, r.Prefix, modules})
+	text, err := json.Marshal([]any{keySchema, s.layout, s.hash, pr.Configure, pr.Flags, pr.Header, pr.toolchain.fingerprint, r.Prefix, modules})
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// Unpack lays out the tree of r's source below dir, patched as it would be built, and builds nothing.
+func Unpack(ctx context.Context, r Request, dir string) error {
+	r, err := r.normalize()
+	if err != nil {
+		return fmt.Errorf("unpack source: %w", err)
+	}
+	j := &job{progress: func(Progress) {}, log: io.Discard, began: time.Now(), prefix: r.Prefix}
+	s, err := findSource(ctx, r, j)
+	if err == nil {
+		_, err = s.unpack(ctx, j, dir)
+	}
+	if err != nil {
+		return fmt.Errorf("unpack source: %w", err)
+	}
+	return nil
 }
 
 // Build makes the artifact that r asks for, or finds that the store has it. progress is called from
