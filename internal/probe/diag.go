@@ -29,22 +29,30 @@ func openSockDiag() (*sockDiag, error) {
 
 func (d *sockDiag) close() { unix.Close(d.fd) }
 
-// acceptedInode is the inode of the server's socket of a connection that was opened by this process
-// to a server in the same network namespace. It is 0 until a process has accepted the connection,
-// and again once the server has closed it.
-func (d *sockDiag) acceptedInode(conn net.Conn) (uint64, error) {
+// serverSide is the other end of a connection that this process opened to a server in the same
+// network namespace.
+type serverSide struct {
+	inode uint64 // of the server's socket; 0 until a process has accepted, and again once it has closed
+	held  bool   // the kernel offers it for acceptance only when data comes (listen … deferred)
+}
+
+func (d *sockDiag) serverSide(conn net.Conn) (serverSide, error) {
 	switch c := conn.(type) {
 	case *net.TCPConn:
-		return d.tcpInode(c)
+		return d.ofTCP(c)
 	case *net.UnixConn:
-		return d.unixInode(c)
+		return d.ofUnix(c)
 	default:
-		return 0, fmt.Errorf("sock_diag: a %T has no peer on this host", conn)
+		return serverSide{}, fmt.Errorf("sock_diag: a %T has no other end on this host", conn)
 	}
 }
 
-// tcpInode sends struct inet_diag_req_v2 and reads struct inet_diag_msg (linux/inet_diag.h).
-func (d *sockDiag) tcpInode(conn *net.TCPConn) (uint64, error) {
+// tcpSynRecv is the state of a connection whose handshake the kernel has not accepted as complete
+// (net/tcp_states.h).
+const tcpSynRecv = 3
+
+// ofTCP sends struct inet_diag_req_v2 and reads struct inet_diag_msg (linux/inet_diag.h).
+func (d *sockDiag) ofTCP(conn *net.TCPConn) (serverSide, error) {
 	server := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 	us := conn.LocalAddr().(*net.TCPAddr).AddrPort()
 	req := make([]byte, 56)
@@ -60,15 +68,15 @@ func (d *sockDiag) tcpInode(conn *net.TCPConn) (uint64, error) {
 	putNoCookie(req[48:56])
 	answer, err := d.ask(req)
 	if errors.Is(err, unix.ENOENT) {
-		return 0, nil // closed already, or still a request that waits for data (listen … deferred)
+		return serverSide{}, nil // closed already
 	}
 	if err != nil {
-		return 0, fmt.Errorf("sock_diag: look up %s from %s: %w", server, us, err)
+		return serverSide{}, fmt.Errorf("sock_diag: look up %s from %s: %w", server, us, err)
 	}
 	if len(answer) < 72 {
-		return 0, fmt.Errorf("sock_diag: an inet_diag_msg of %d bytes", len(answer))
+		return serverSide{}, fmt.Errorf("sock_diag: an inet_diag_msg of %d bytes", len(answer))
 	}
-	return uint64(binary.NativeEndian.Uint32(answer[68:])), nil
+	return serverSide{uint64(binary.NativeEndian.Uint32(answer[68:])), answer[1] == tcpSynRecv}, nil
 }
 
 func putAddr(to []byte, addr netip.Addr) {
@@ -88,12 +96,12 @@ const (
 	unixDiagShowPeer = 4 // UDIAG_SHOW_PEER asks for it
 )
 
-// unixInode sends struct unix_diag_req and reads the attributes behind struct unix_diag_msg
+// ofUnix sends struct unix_diag_req and reads the attributes behind struct unix_diag_msg
 // (linux/unix_diag.h).
-func (d *sockDiag) unixInode(conn *net.UnixConn) (uint64, error) {
+func (d *sockDiag) ofUnix(conn *net.UnixConn) (serverSide, error) {
 	own, err := inodeOf(conn)
 	if err != nil {
-		return 0, err
+		return serverSide{}, err
 	}
 	req := make([]byte, 24)
 	req[0] = unix.AF_UNIX
@@ -103,7 +111,7 @@ func (d *sockDiag) unixInode(conn *net.UnixConn) (uint64, error) {
 	putNoCookie(req[16:24])
 	answer, err := d.ask(req)
 	if err != nil {
-		return 0, fmt.Errorf("sock_diag: look up unix socket %d: %w", own, err)
+		return serverSide{}, fmt.Errorf("sock_diag: look up unix socket %d: %w", own, err)
 	}
 	for rest := answer[min(16, len(answer)):]; len(rest) >= unix.SizeofNlAttr; {
 		size, kind := binary.NativeEndian.Uint16(rest), binary.NativeEndian.Uint16(rest[2:])
@@ -111,11 +119,11 @@ func (d *sockDiag) unixInode(conn *net.UnixConn) (uint64, error) {
 			break
 		}
 		if kind == unixDiagPeer && size >= 8 {
-			return uint64(binary.NativeEndian.Uint32(rest[4:])), nil
+			return serverSide{inode: uint64(binary.NativeEndian.Uint32(rest[4:]))}, nil
 		}
 		rest = rest[min(len(rest), int(size+3)&^3):]
 	}
-	return 0, nil // no peer: closed
+	return serverSide{}, nil // no peer: closed
 }
 
 func inodeOf(conn syscall.Conn) (uint64, error) {

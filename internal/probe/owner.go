@@ -38,9 +38,9 @@ func AcceptedBy(ctx context.Context, t Target, pids []int) (int, error) {
 const (
 	maxBurst = 256                    // connections at the same time
 	patience = 50 * time.Millisecond  // for a burst to be accepted
-	nudgeAt  = 2 * time.Millisecond   // after it, a connection may be one that is accepted only with data
 	minPause = 100 * time.Microsecond // between bursts; doubles
 	maxPause = 50 * time.Millisecond
+	farewell = 200 * time.Millisecond // for the answers to nudged connections that nobody needs
 	// Up to this size of burst a miss costs too little to ask all of /proc who it was instead.
 	quietBurst = 16
 )
@@ -102,9 +102,9 @@ func prove(ctx context.Context, t Target, pids []int, answer bool) (int, Answer,
 type attempt struct {
 	conn  net.Conn
 	begun time.Time
-	inode uint64 // of the server's side; 0: not accepted
-	sent  int    // bytes of the request that were sent as a nudge
-	used  bool   // asked and closed
+	serverSide
+	sent int  // bytes of the request that were sent as a nudge
+	used bool // asked and closed
 }
 
 // burst opens size connections and looks for one that belongs to pids. No pid and no error means
@@ -116,7 +116,7 @@ func (p *proof) burst(ctx context.Context, size int) (int, Answer, error) {
 		begun := time.Now()
 		conn, err := p.target.dial(ctx, 0)
 		if err != nil {
-			p.failure = err
+			p.note(err)
 			break
 		}
 		open = append(open, &attempt{conn: conn, begun: begun})
@@ -137,17 +137,16 @@ func (p *proof) burst(ctx context.Context, size int) (int, Answer, error) {
 				if answer.Owner = pid; answer.Fate == OK {
 					return pid, answer, nil
 				}
-				p.failure = fmt.Errorf("process %d accepted, then: %s: %w", pid, answer.Fate, answer.Err)
+				p.note(fmt.Errorf("process %d accepted, then: %s: %w", pid, answer.Fate, answer.Err))
 			}
 		}
 		if waiting == 0 {
 			break
 		}
-		elapsed := time.Since(start)
-		if elapsed > nudgeAt && p.answer {
+		if p.answer {
 			p.nudge(open)
 		}
-		if elapsed > patience || !sleepUntil(ctx, time.Now().Add(wait)) {
+		if time.Since(start) > patience || !sleepUntil(ctx, time.Now().Add(wait)) {
 			break
 		}
 	}
@@ -162,7 +161,7 @@ func (p *proof) look(open []*attempt) (fresh map[int][]*attempt, waiting int, er
 		if a.inode != 0 {
 			continue
 		}
-		if a.inode, err = p.diag.acceptedInode(a.conn); err != nil {
+		if a.serverSide, err = p.diag.serverSide(a.conn); err != nil {
 			return nil, 0, err
 		}
 		if a.inode == 0 {
@@ -232,6 +231,13 @@ func (p *proof) attribute(open []*attempt, size int) error {
 	return nil
 }
 
+// note keeps a failure for the error; that time was up explains less than what came before.
+func (p *proof) note(failure error) {
+	if p.failure == nil || !isTimeout(failure) {
+		p.failure = failure
+	}
+}
+
 // missed tells what happened instead.
 func (p *proof) missed() error {
 	var b strings.Builder
@@ -254,11 +260,11 @@ func (p *proof) ask(ctx context.Context, a *attempt) Answer {
 	return p.target.ask(ctx, &resumedConn{Conn: a.conn, sent: a.sent}, a.begun)
 }
 
-// nudge sends the beginning of the request where nobody has accepted: with listen … deferred the
-// kernel holds a connection back until data comes. The rest waits until it is known who has it.
+// nudge sends the beginning of the request where the kernel holds the connection back until data
+// comes. The rest waits until it is known who has it.
 func (p *proof) nudge(open []*attempt) {
 	for _, a := range open {
-		if a.inode != 0 || a.sent != 0 || a.used {
+		if !a.held || a.sent != 0 {
 			continue
 		}
 		first := "G"
@@ -277,7 +283,7 @@ func (p *proof) nudge(open []*attempt) {
 // finish ends a burst. A connection on which a request was begun is used to its end, or nginx would
 // log it as a client's fault.
 func (p *proof) finish(ctx context.Context, open []*attempt) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, a := range open {
