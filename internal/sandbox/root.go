@@ -161,11 +161,15 @@ func (b *builder) clone(dir string) error {
 		return b.overlay(dir)
 	}
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // what this user may not see, the program could not, either
+	}
 	if err != nil {
 		return fmt.Errorf("clone: %w", err)
 	}
 	for _, e := range entries {
-		if err := b.cloneEntry(filepath.Join(dir, e.Name()), e.Type()); err != nil {
+		err := b.cloneEntry(filepath.Join(dir, e.Name()), e.Type())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // removed since it was listed
 			return fmt.Errorf("clone: %w", err)
 		}
 	}
@@ -179,7 +183,8 @@ func (b *builder) cloneEntry(path string, mode fs.FileMode) error {
 		if err != nil {
 			return err
 		}
-		if err := os.Mkdir(b.root(path), st.Mode().Perm()); err != nil {
+		// The mode by itself: mkdir would apply the umask, and drop the sticky bit.
+		if err := errors.Join(os.Mkdir(b.root(path), 0o755), os.Chmod(b.root(path), st.Mode())); err != nil {
 			return err
 		}
 		if slices.ContainsFunc(b.mounts, func(m mount) bool { return m.point == path }) {
@@ -193,13 +198,10 @@ func (b *builder) cloneEntry(path string, mode fs.FileMode) error {
 		}
 		return os.Symlink(to, b.root(path))
 	case mode.IsRegular():
-		if err := os.WriteFile(b.root(path), nil, 0o644); err != nil {
-			return err
-		}
 		if slices.ContainsFunc(b.mounts, func(m mount) bool { return m.point == path }) {
-			return nil
+			return os.WriteFile(b.root(path), nil, 0o644) // for cloneMount's copy
 		}
-		return b.bind(path)
+		return b.bindReadOnly(path) // a single file cannot have an overlay
 	}
 	return nil // a socket, pipe or device beside a mount point: not of this view
 }
@@ -295,7 +297,7 @@ func (b *builder) bind(path string) error {
 		return fmt.Errorf("bind: %w", err)
 	}
 	target := b.root(path)
-	if _, err := os.Lstat(target); errors.Is(err, fs.ErrNotExist) { // under the empty /run
+	if _, err := os.Lstat(target); errors.Is(err, fs.ErrNotExist) { // in what began empty
 		dir := target
 		if !st.IsDir() {
 			dir = filepath.Dir(target)
@@ -312,17 +314,18 @@ func (b *builder) bind(path string) error {
 	return mountAt(path, target, "", unix.MS_BIND|unix.MS_REC, "")
 }
 
-// bindReadOnly shows the host's own directory and forbids changing it.
-func (b *builder) bindReadOnly(dir string) error {
-	if err := b.bind(dir); err != nil {
+// bindReadOnly shows the host's own file or directory and forbids changing it.
+func (b *builder) bindReadOnly(path string) error {
+	if err := b.bind(path); err != nil {
 		return err
 	}
 	// A recursive bind takes MS_RDONLY for none of its mounts: each is told.
-	points := []mount{{point: dir}}
+	points := []mount{{point: path}}
 	for _, m := range b.mounts {
-		if m.point == dir {
-			points[0] = m
-		} else if below(m.point, dir) {
+		switch {
+		case below(path, m.point): // parents come first: the last one holds path
+			points[0].flags = m.flags
+		case below(m.point, path):
 			points = append(points, m)
 		}
 	}

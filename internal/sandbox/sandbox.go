@@ -74,8 +74,9 @@ type plan struct {
 // [ExitSetup] if the sandbox could not be made. Signals sent to the command are
 // passed on to the program.
 //
-// It needs CAP_SYS_ADMIN, or else user namespaces; in one of those the caller's
-// user is root, and no other user exists. With neither, Command fails.
+// It needs CAP_SYS_ADMIN, or else user namespaces. In one of those the caller's
+// user is root and no other user exists: files of others can be read as far as
+// the caller could, but not changed. With neither, Command fails.
 func Command(ctx context.Context, opts Options, argv0 string, args ...string) (*exec.Cmd, error) {
 	p := plan{Options: opts}
 	for i, b := range opts.Binds {

@@ -275,24 +275,28 @@ func TestWithoutRootAUserNamespaceServes(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("every other test shows it when not run as root")
 	}
-	nobody := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	trial := exec.Command("unshare", "--user", "true")
-	trial.SysProcAttr = nobody
-	if out, err := trial.CombinedOutput(); err != nil {
+	const nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups "
+	if out, err := exec.Command("sh", "-c", nobody+"unshare --user true").CombinedOutput(); err != nil {
 		t.Skipf("this kernel, container or chroot allows no user namespaces: %s", out)
 	}
-	exe := asNobody(t)
 	before := snapshot(t, "/etc")
-	cmd := exec.Command(exe, nestedArg, "{}", "sh", "-ec", `
-		id -u; touch /etc/graft-test /run/graft-test; ls /etc/graft-test; ls /run; head -c4 /etc/passwd`)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = nobody
-	out, err := cmd.CombinedOutput()
+	// In a mount namespace, so that the host may be given odd mounts. Below /mnt
+	// there is one, so no overlay can cover it, only its parts.
+	out, err := exec.Command("unshare", "--mount", "sh", "-ec", `
+		mount -t tmpfs -o nosuid,nodev none /mnt
+		mkdir -m 1777 /mnt/dir /mnt/mount; mount -t tmpfs none /mnt/mount; mkdir -m 700 /mnt/secret
+		echo outer > /mnt/file; echo outer > /mnt/dir/file; ln -s dir /mnt/link; chown -R 65534:65534 /mnt/file /mnt/dir
+		cd /; `+nobody+asNobody(t)+" "+nestedArg+` '{}' sh -ec '
+			id -u; touch /etc/graft-test /run/graft-test; ls /etc/graft-test; ls /run; head -c5 /etc/passwd
+			echo inner > /mnt/link/file; cat /mnt/dir/file; stat -c %a /mnt/dir; cat /mnt/file
+			! sh -c "echo inner > /mnt/file" 2>/dev/null'
+		cat /mnt/file /mnt/dir/file; ls -A /run/graft-test /etc/graft-test 2>/dev/null || echo clean`).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if got, want := string(out), "0\n/etc/graft-test\ngraft-test\nroot"; got != want {
-		t.Errorf("inside: %q, want %q", got, want)
+	want := "0\n/etc/graft-test\ngraft-test\nroot:inner\n1777\nouter\nouter\nouter\nclean\n"
+	if diff := cmp.Diff(want, string(out)); diff != "" {
+		t.Error(diff)
 	}
 	if diff := cmp.Diff(before, snapshot(t, "/etc")); diff != "" {
 		t.Errorf("the host's files changed (-before +after):\n%s", diff)
