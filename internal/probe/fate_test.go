@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"graft/internal/probe"
 )
@@ -275,5 +276,24 @@ func TestFatesHaveStableNames(t *testing.T) {
 	}
 	if err := f.UnmarshalText([]byte("fine")); err == nil {
 		t.Error("an unknown name is taken")
+	}
+}
+
+// TestAProberOutOfDescriptorsHasNoEvidence: what it could not ask must not look like success.
+func TestAProberOutOfDescriptorsHasNoEvidence(t *testing.T) {
+	l := listen(t, "tcp", "127.0.0.1:0")
+	var usual unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &usual); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: usual.Max}); err != nil {
+		t.Fatal(err)
+	}
+	tally, err := probe.Run(t.Context(), probe.Load{Target: target(t, "http://"+l.Addr().String()+"/"), Mode: probe.Connect, Requests: 2})
+	if restored := unix.Setrlimit(unix.RLIMIT_NOFILE, &usual); restored != nil {
+		t.Fatal(restored)
+	}
+	if diff := cmp.Diff(fates{probe.Local: 2}, tally.Fates); err != nil || diff != "" || tally.Lost() != 2 {
+		t.Errorf("%v %s lost %d: %v", err, diff, tally.Lost(), tally.Failures)
 	}
 }

@@ -190,7 +190,7 @@ func TestTallyOfTwoServersOneAfterTheOther(t *testing.T) {
 	if old.Name != "nginx/1.22.1" || old.Count != 30 || new.Name != "openresty/1.27.1" || new.Count != 70 {
 		t.Errorf("%+v", tally.Servers)
 	}
-	if new.Last.Before(old.Last) || old.Last.Before(old.First) {
+	if !new.First.After(old.First) || old.Last.Before(old.First) || new.Last.Before(new.First) {
 		t.Errorf("times: %+v", tally.Servers)
 	}
 	if tally.Errors5xx() != 70 || tally.Lost() != 0 || tally.Status[200] != 30 {
