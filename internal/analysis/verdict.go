@@ -66,26 +66,48 @@ type Lines struct {
 	Warn  int64 `json:"warn"`
 }
 
+// LogShare is one access log, before and after.
+type LogShare struct {
+	Log    string   `json:"log"`
+	Before Requests `json:"before"`
+	After  Requests `json:"after"`
+}
+
 // Evidence is what a gate has seen since it was entered.
 type Evidence struct {
 	Watched time.Duration `json:"watched"`
 
 	Before Requests `json:"before"` // the access logs' end before the migration
 	After  Requests `json:"after"`  // the access logs since the gate was entered
+	// Logs are the same, log by log. The shares are compared within each: summed up, they would
+	// change when one site's traffic grows against another's.
+	Logs []LogShare `json:"logs,omitempty"`
 	// Logged is false if no access log could be followed; then only probes speak of requests.
-	Logged bool `json:"logged"`
+	Logged    bool  `json:"logged"`
+	Malformed int64 `json:"malformed,omitempty"` // lines of the access logs that no format explains
 
-	Old Lines `json:"old_lines"` // the error log since the gate was entered, by the old generation's pids
-	New Lines `json:"new_lines"`
+	// ErrorLogged is false if no error log could be followed: then no crash and no alert was seen
+	// because none could be.
+	ErrorLogged bool  `json:"error_logged"`
+	Old         Lines `json:"old_lines"` // the error log since the gate was entered, by the old generation's pids
+	New         Lines `json:"new_lines"`
+	Unknown     Lines `json:"unknown_lines"` // by pids of neither
+	// Familiar counts the new generation's emerg and alert lines, left out of New, that the old one
+	// wrote in the same words.
+	Familiar int64 `json:"familiar,omitempty"`
 
-	OldCrashes []string `json:"old_crashes,omitempty"` // "worker process 12 exited on signal 11"
+	OldCrashes []string `json:"old_crashes,omitempty"` // "worker process 12 exited on signal 11"; the first ones, and not among the lines
 	NewCrashes []string `json:"new_crashes,omitempty"`
 	Sample     []string `json:"sample,omitempty"` // the new generation's worst lines, a few
 
-	Probes     int64    `json:"probes"`      // answered
-	ProbesLost int64    `json:"probes_lost"` // refused, reset, cut or timed out
-	Probes5xx  int64    `json:"probes_5xx"`
-	ProbeNotes []string `json:"probe_notes,omitempty"`
+	Probes       int64    `json:"probes"`                  // answered
+	ProbesLost   int64    `json:"probes_lost"`             // refused, reset, cut or timed out
+	ProbesUnsent int64    `json:"probes_unsent,omitempty"` // graft itself could not send them
+	Probes5xx    int64    `json:"probes_5xx"`              // of targets that did not answer so before
+	ProbeNotes   []string `json:"probe_notes,omitempty"`
+
+	// Unobserved lists what the gate could not look at, and why: logs that go to syslog, say.
+	Unobserved []string `json:"unobserved,omitempty"`
 }
 
 // Bounds of the comparison of two shares of 5xx. A difference must be large enough to matter, and so

@@ -1,0 +1,207 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"graft/internal/accesslog"
+	"graft/internal/analysis"
+	"graft/internal/nginx"
+	"graft/internal/procfs"
+)
+
+// Config is what a gate watches.
+type Config struct {
+	FS        procfs.FS
+	OldMaster nginx.Process // it may end while the gate goes on; the zero value: there is none any more
+	NewMaster nginx.Process
+	Logs      Logs
+	// Before is what the access logs told before the migration, by path: see [Logs.Before].
+	Before map[string]analysis.Requests
+
+	Targets   []Target
+	ProbeRate float64 // requests a second by all probes together; 0: none
+	// Baseline is how the targets answered before the migration. If nil, it is taken at the start
+	// of the gate, and then only answers are excused by it: a target that nobody accepts on now
+	// is probed, and fails.
+	Baseline Baseline
+
+	Log *slog.Logger // nil: silent
+}
+
+// Watch is a gate that has been entered.
+type Watch struct {
+	cfg    Config
+	begun  time.Time
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the loop has ended
+	probes *prober
+
+	mu      sync.Mutex // guards all below
+	ended   time.Time  // zero while it watches
+	pids    *generations
+	errors  *errorLines
+	access  []*accessWatch
+	errLogs []*followed
+	unseen  []string // logs that turned out not to be observable
+}
+
+// interval is the time between two looks. A worker that lives for a shorter time is known only from
+// its master's lines.
+const interval = 250 * time.Millisecond
+
+// recallBytes is how much of an error log's past is read for what is usual there.
+const recallBytes = 1 << 20
+
+// Start enters a gate: from now on it counts. It ends with Stop or with ctx.
+func Start(ctx context.Context, cfg Config) (*Watch, error) {
+	if cfg.NewMaster.PID == 0 {
+		return nil, errors.New("enter the gate: no new master to watch")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	pids := newGenerations(cfg.FS, cfg.OldMaster, cfg.NewMaster)
+	w := &Watch{
+		cfg: cfg, pids: pids, errors: newErrorLines(pids), done: make(chan struct{}),
+		unseen: append([]string(nil), cfg.Logs.Unobserved...),
+	}
+	w.pids.look()
+	if err := w.follow(); err != nil {
+		w.closeLogs()
+		return nil, fmt.Errorf("enter the gate: %w", err)
+	}
+	baseline := cfg.Baseline
+	if baseline == nil {
+		baseline = takeLate(ctx, cfg.Targets)
+	}
+	ctx, w.cancel = context.WithCancel(ctx)
+	w.begun = time.Now()
+	var err error
+	if w.probes, err = startProbes(ctx, cfg.Targets, baseline, cfg.ProbeRate); err != nil {
+		w.cancel()
+		w.probes.wait()
+		w.closeLogs()
+		return nil, fmt.Errorf("enter the gate: %w", err)
+	}
+	go w.run(ctx)
+	return w, nil
+}
+
+// Stop ends the gate. It returns when its last probe has ended, which takes up to 10 s where a
+// target hangs. Evidence stays available.
+func (w *Watch) Stop() {
+	w.cancel()
+	<-w.done
+}
+
+func (w *Watch) run(ctx context.Context) {
+	defer close(w.done)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			w.mu.Lock()
+			w.look(time.Now())
+			w.mu.Unlock()
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	w.probes.wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.look(time.Now())
+	w.errors.settle(time.Now().Add(patience))
+	w.ended = time.Now()
+	w.closeLogs()
+}
+
+// look takes in what is new: processes first, so that a line finds its writer known.
+func (w *Watch) look(now time.Time) {
+	w.pids.look()
+	for _, l := range w.errLogs {
+		l.poll(w.cfg.Log, func(line []byte) { w.errors.add(line, now) })
+	}
+	w.errors.settle(now)
+	for _, l := range w.access {
+		l.poll(w.cfg.Log, func(line []byte) { l.take(line, w.pids) })
+	}
+}
+
+// Evidence is what the gate has seen up to now, or up to its end.
+func (w *Watch) Evidence() analysis.Evidence {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	until := w.ended
+	if until.IsZero() {
+		until = time.Now()
+		w.look(until)
+	}
+	e := analysis.Evidence{
+		Watched:     until.Sub(w.begun),
+		ErrorLogged: len(w.errLogs) > 0,
+		Old:         w.errors.old.lines,
+		New:         w.errors.new.lines,
+		Unknown:     w.errors.unknown,
+		Familiar:    w.errors.familiar,
+		OldCrashes:  append([]string(nil), w.errors.old.crashes...),
+		NewCrashes:  append([]string(nil), w.errors.new.crashes...),
+		Sample:      w.errors.new.texts(),
+		Logged:      len(w.access) > 0,
+		Unobserved:  append([]string(nil), w.unseen...),
+	}
+	answered, errors5xx := w.probes.report(&e)
+	w.reportAccess(&e, analysis.Requests{Total: answered, Errors5xx: errors5xx})
+	return e
+}
+
+// follow opens the logs. What cannot be observed is noted, what fails otherwise is an error.
+func (w *Watch) follow() error {
+	for _, path := range w.cfg.Logs.Error {
+		if err := accesslog.TailLines(path, recallBytes, w.errors.recall); err != nil && !errors.Is(err, accesslog.ErrUnobservable) {
+			return err
+		}
+		f, err := w.open(path)
+		if err != nil {
+			return err
+		}
+		if f != nil {
+			w.errLogs = append(w.errLogs, &followed{path: path, follower: f})
+		}
+	}
+	for _, log := range w.cfg.Logs.Access {
+		f, err := w.open(log.Path)
+		if err != nil {
+			return err
+		}
+		if f != nil {
+			w.access = append(w.access, newAccessWatch(log, f))
+		}
+	}
+	return nil
+}
+
+func (w *Watch) open(path string) (*accesslog.Follower, error) {
+	f, err := accesslog.Follow(path)
+	if errors.Is(err, accesslog.ErrUnobservable) {
+		w.unseen = append(w.unseen, err.Error())
+		return nil, nil
+	}
+	return f, err
+}
+
+func (w *Watch) closeLogs() {
+	for _, l := range w.errLogs {
+		l.follower.Close()
+	}
+	for _, l := range w.access {
+		l.follower.Close()
+	}
+}
