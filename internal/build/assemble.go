@@ -110,8 +110,7 @@ func compile(ctx context.Context, r Request, j *job, pr prepared, l layout, work
 		args[0] = "auto/configure" // a tree from version control
 	}
 	if err := j.run(ctx, command{args: args, dir: l.top, env: env}); err != nil {
-		keepAutoconf(j, l.top)
-		return fmt.Errorf("configure: %w", err)
+		return fmt.Errorf("configure: %w", explainConfigure(j, l.top, err))
 	}
 	j.step(stepCompile, "")
 	var dry bytes.Buffer
@@ -142,17 +141,26 @@ func compiles(line []byte) int {
 	return len(objectFile.FindAll(bytes.TrimRight(line, "\r\n"), -1))
 }
 
-// keepAutoconf adds what nginx's configure tried, and how it failed, to the log.
-func keepAutoconf(j *job, top string) {
+// explainConfigure adds to a configure error what nginx's configure tried last and how that failed,
+// and keeps all of it in the log: the file goes away with the tree.
+func explainConfigure(j *job, top string, err error) error {
+	var tool *ToolError
+	if !errors.As(err, &tool) {
+		return err
+	}
 	for _, pattern := range []string{"objs/autoconf.err", "build/nginx-*/objs/autoconf.err"} {
-		found, err := filepath.Glob(filepath.Join(top, pattern))
-		if err != nil {
+		found, globErr := filepath.Glob(filepath.Join(top, pattern))
+		if globErr != nil || len(found) != 1 {
 			continue
 		}
-		for _, file := range found {
-			if text, err := os.ReadFile(file); err == nil {
-				fmt.Fprintf(j.log, "\n== %s\n%s\n", file, text)
-			}
+		text, readErr := os.ReadFile(found[0])
+		if readErr != nil {
+			continue
 		}
+		fmt.Fprintf(j.log, "\n== %s\n%s\n", found[0], text)
+		tries := strings.Split(string(text), "----------------------------------------\n")
+		last := &lineTail{lines: strings.Split(tries[len(tries)-1], "\n")}
+		tool.Lines = append(tool.Lines, last.relevant()...)
 	}
+	return err
 }

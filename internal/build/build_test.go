@@ -104,7 +104,7 @@ http {
 // usesEverything needs LuaJIT, lua-resty-core, lua-resty-lrucache and PCRE with its JIT.
 const usesEverything = `local cache = require("resty.lrucache").new(1)
 	cache:set("m", ngx.re.match("ab12", "[0-9]+", "jo")[0])
-	ngx.say(jit and "LuaJIT", " ", cache:get("m"))`
+	ngx.say(jit and "LuaJIT", " ", (cache:get("m")))`
 
 func TestDistroGivesAnOpenRestyEquivalent(t *testing.T) {
 	like := debian12(t)
@@ -236,8 +236,10 @@ func TestFailureShowsTheLinesThatMatterAndTheLog(t *testing.T) {
 	if !errors.As(err, &tool) {
 		t.Fatalf("error: %v", err)
 	}
-	if len(tool.Lines) == 0 || !strings.Contains(strings.Join(tool.Lines, "\n"), "C compiler") {
-		t.Errorf("lines: %q", tool.Lines)
+	for _, want := range []string{"./configure: error: ", "abacus"} {
+		if !strings.Contains(strings.Join(tool.Lines, "\n"), want) {
+			t.Errorf("lines lack %q: %q", want, tool.Lines)
+		}
 	}
 	log, err := os.ReadFile(tool.Log)
 	if err != nil {

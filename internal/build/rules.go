@@ -170,7 +170,7 @@ func translateWord(word string, t Target) (to, reason string) {
 		return "", name + " is dropped: it names the old build's directory"
 	case word == "-DNGX_LUA_USE_ASSERT" || word == "-DNGX_LUA_ABORT_AT_PANIC":
 		return "", word + " is dropped: a debugging aid of the Lua module"
-	case strings.HasPrefix(word, "-Wl,-rpath,") && strings.HasSuffix(word, "/luajit/lib"):
+	case strings.HasPrefix(word, "-Wl,-rpath,") && strings.Contains(word+":", "/luajit/lib:") && t.Layout != LayoutNginx:
 		return "", word + " is dropped: the target sets its own path to LuaJIT"
 	case name == "-specs" && !t.Exists(value) && strings.HasSuffix(value, "-cc1"):
 		return "-fPIE", word + " is not on this machine: -fPIE does what it is for"
