@@ -34,7 +34,7 @@ const (
 	PutBack  Action = "put-back" // put the old binary back at the path
 	Unstage  Action = "unstage"  // remove what stage placed, but for the backup
 	Settle   Action = "settle"   // something sent earlier may still be being carried out: look again, for a while
-	Drain    Action = "drain"    // the old master ends with its last connection: wait for that, however long
+	Drain    Action = "drain"    // a master that was told to go ends with its last connection: wait, however long
 	Return   Action = "return"   // finished already: going back is a migration of its own
 	Stop     Action = "stop"     // the goal is reached
 	Turn     Action = "turn"     // give up and roll back
@@ -119,6 +119,9 @@ func gated(verdict analysis.Verdict, pass Action) (Action, string) {
 func back(seen Seen, phase Phase, intent Intent) (Action, string) {
 	switch phase {
 	case Planned:
+		if seen.Begun {
+			return Unstage, ""
+		}
 		return Stop, ""
 	case Staged:
 		return Unstage, ""
@@ -133,6 +136,8 @@ func back(seen Seen, phase Phase, intent Intent) (Action, string) {
 		return PutBack, ""
 	case Overlap:
 		switch {
+		case seen.New.Quitting:
+			return Drain, ""
 		case intent.Winched && !intent.Revived:
 			return Settle, "the old master's workers are leaving; they are brought back when they are gone"
 		case !intent.Revived && len(seen.New.Workers) > 0:

@@ -55,11 +55,15 @@ func (m Master) Alive() bool { return m.PID != 0 }
 type Seen struct {
 	Disk   Content `json:"disk"` // at the path that the old master's argv[0] names
 	Staged bool    `json:"staged"`
-	Old    Master  `json:"old"`
-	New    Master  `json:"new"`
+	// Begun: staging has begun and is not, or not yet, complete.
+	Begun bool   `json:"begun,omitempty"`
+	Old   Master `json:"old"`
+	New   Master `json:"new"`
 	// Forking: the old master has a child that is neither worker nor new master yet: it is between
 	// fork and exec.
 	Forking bool `json:"forking,omitempty"`
+	// Stranger is a child of the old master that is a master too but runs neither binary.
+	Stranger int `json:"stranger,omitempty"`
 	// OldBin: the pid file is renamed, so USR2 is being carried out or was.
 	OldBin bool `json:"oldbin,omitempty"`
 }
@@ -69,6 +73,8 @@ func (s Seen) Phase() (phase Phase, reason string) {
 	switch {
 	case !s.Old.Alive() && !s.New.Alive():
 		return Halted, "neither the old nor the new master runs"
+	case s.Stranger != 0:
+		return Halted, fmt.Sprintf("master %d was started by the old master but runs neither the old nor the new binary", s.Stranger)
 	case s.Disk == "":
 		return Halted, "the file at the binary's path is neither the old nor the new binary: somebody else changed it"
 	case s.Old.Alive() && s.New.Alive() && len(s.Old.Workers) > 0:
@@ -79,12 +85,12 @@ func (s Seen) Phase() (phase Phase, reason string) {
 		return Finished, ""
 	case s.New.Alive():
 		return Halted, "the new binary runs alone, but the old one is on disk: the next restart would bring it back"
+	case !s.Staged:
+		return Planned, "" // even if the target is on disk already: a package upgrade that waits for its restart
 	case s.Disk == NewContent:
 		return Swapped, ""
-	case s.Staged:
-		return Staged, ""
 	}
-	return Planned, ""
+	return Staged, ""
 }
 
 // String shows it in a line, for journals and errors.

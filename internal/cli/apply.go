@@ -1,0 +1,311 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"graft/internal/artifact"
+	"graft/internal/journal"
+	"graft/internal/migrate"
+	"graft/internal/nginx"
+	"graft/internal/preflight"
+)
+
+// runFlags are those of the commands that carry a migration on.
+type runFlags struct {
+	options migrate.Options
+	until   string
+	policy  string
+	detach  bool
+}
+
+func (r *runFlags) add(cmd *cobra.Command) {
+	d := migrate.Defaults()
+	f := cmd.Flags()
+	f.StringVar(&r.until, "until", string(d.Until), "stop at overlap, parked or finished")
+	f.DurationVar(&r.options.Overlap, "overlap", d.Overlap, "how long both serve before the gate decides")
+	f.DurationVar(&r.options.Park, "park", d.Park, "how long the new binary serves alone before the gate decides")
+	f.StringVar(&r.policy, "undetermined", string(d.Undetermined), "where a gate lacks evidence: hold, proceed or rollback")
+	f.Int64Var(&r.options.MinRequests, "min-requests", d.MinRequests, "requests in the access log that a gate asks for")
+	f.Float64Var(&r.options.ProbeRate, "probe-rate", d.ProbeRate, "graft's own requests per second and listening address")
+	f.DurationVar(&r.options.Patience, "patience", d.Patience, "how long a new master's start, or workers coming and going, may take")
+	f.BoolVar(&r.detach, "detach", false, "go on in the background, whatever happens to this terminal")
+}
+
+func (r *runFlags) check() error {
+	r.options.Until, r.options.Undetermined = migrate.Phase(r.until), migrate.Undetermined(r.policy)
+	switch r.options.Until {
+	case migrate.Overlap, migrate.Parked, migrate.Finished:
+	default:
+		return failf(CodeUsage, "", "--until %s: want overlap, parked or finished", r.until)
+	}
+	switch r.options.Undetermined {
+	case migrate.Hold, migrate.Proceed, migrate.GiveUp:
+	default:
+		return failf(CodeUsage, "", "--undetermined %s: want hold, proceed or rollback", r.policy)
+	}
+	if r.options.Overlap < 0 || r.options.Park < 0 || r.options.ProbeRate <= 0 || r.options.Patience <= 0 {
+		return failf(CodeUsage, "", "--overlap and --park must not be negative, --probe-rate and --patience must be more than 0")
+	}
+	return nil
+}
+
+func (a *app) applyCommand() *cobra.Command {
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "apply PLAN",
+		Short: "Carry out a plan: stage, swap, overlap, park, finish, with a gate before each step that is hard to turn back",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := flags.check(); err != nil {
+				return err
+			}
+			if flags.detach {
+				return a.detach(cmd.Context(), args[0])
+			}
+			plan, err := migrate.LoadPlan(args[0])
+			if err != nil {
+				return err
+			}
+			return a.apply(cmd.Context(), plan, flags.options)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().Bool("no-rehearsal", false, "apply without a rehearsal")
+	return cmd
+}
+
+func (a *app) migrateCommand() *cobra.Command {
+	var sources buildFlags
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "migrate --source TARBALL|DIR|distro",
+		Short: "Build, plan and apply in one command",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.check(); err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			i, err := a.instance(ctx)
+			if err != nil {
+				return err
+			}
+			request, err := a.buildRequest(ctx, sources, "")
+			if err != nil {
+				return err
+			}
+			built, err := a.build(ctx, request)
+			if err != nil {
+				return err
+			}
+			plan, err := a.plan(ctx, i, built.Artifact)
+			if err != nil {
+				return err
+			}
+			if !a.quiet {
+				showPlan(a.Err, plan, "")
+			}
+			if err := verdictOf(plan, false); err != nil {
+				return err
+			}
+			if plan.Nothing() {
+				return nil
+			}
+			if err := a.confirm("\nCarry this out?"); err != nil {
+				return err
+			}
+			if flags.detach {
+				file, err := a.keepPlan(plan)
+				if err != nil {
+					return err
+				}
+				return a.detach(ctx, file)
+			}
+			return a.apply(ctx, plan, flags.options)
+		},
+	}
+	sources.add(cmd)
+	flags.add(cmd)
+	cmd.Flags().Bool("no-rehearsal", false, "migrate without a rehearsal")
+	return cmd
+}
+
+// apply begins a migration and carries it on.
+func (a *app) apply(ctx context.Context, plan migrate.Plan, opts migrate.Options) error {
+	if plan.Nothing() {
+		a.say("nothing to do: this binary runs already")
+		return nil
+	}
+	state, err := a.state()
+	if err != nil {
+		return err
+	}
+	lock, err := state.Lock(holder(""))
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if err := noneOpen(a, state); err != nil {
+		return err
+	}
+	target, err := a.artifact(plan.Target.Artifact)
+	if err != nil {
+		return &Error{CodeStale, err, "the plan's artifact is not in this store: build it again, or give --state-dir"}
+	}
+	if plan, err = a.recheck(ctx, plan, target); err != nil {
+		return err
+	}
+	rec, err := state.Begin(plan)
+	if err != nil {
+		return err
+	}
+	if err := lock.Describe(holder(rec.ID)); err != nil {
+		return err
+	}
+	_, err = a.run(ctx, state, rec, opts, nil)
+	return err
+}
+
+// recheck sees that the host is the one that the plan was made on, and makes the checks once more:
+// some of what they look at is in no fingerprint.
+func (a *app) recheck(ctx context.Context, plan migrate.Plan, target artifact.Artifact) (migrate.Plan, error) {
+	i, err := nginx.Inspect(ctx, a.fs, plan.Old.Master.PID)
+	if err != nil {
+		return plan, &migrate.StaleError{Plan: plan.ID, Changed: []string{err.Error()}}
+	}
+	if err := plan.CheckFresh(a.fs, i); err != nil {
+		return plan, err
+	}
+	plan.Checks, err = preflight.Run(ctx, preflight.Subject{FS: a.fs, Instance: i, Target: target, StateDir: a.stateDir})
+	if err != nil {
+		return plan, err
+	}
+	if preflight.Worst(plan.Checks) == preflight.Blocker {
+		showPlan(a.Err, plan, "")
+		return plan, blocked(plan)
+	}
+	return plan, nil
+}
+
+// noneOpen refuses to begin while an earlier migration is under way.
+func noneOpen(a *app, state migrate.State) error {
+	rec, err := state.Current()
+	if errors.Is(err, migrate.ErrNone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, over := rec.Ended(); over {
+		return nil
+	}
+	status, err := migrate.Look(a.fs, rec)
+	if err != nil {
+		return err
+	}
+	return failf(CodeFailed, "graft resume goes on with it, graft rollback takes it back; nothing was changed",
+		"migration %s is under way (%s)", rec.ID, status.Phase)
+}
+
+func holder(migration string) journal.Holder {
+	return journal.Holder{PID: os.Getpid(), Command: strings.Join(append([]string{"graft"}, os.Args[1:]...), " "), Migration: migration, Since: time.Now().UTC()}
+}
+
+// run carries a migration on under the lock. prepare may turn the engine around first.
+func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, opts migrate.Options, prepare func(*migrate.Engine) error) (migrate.Outcome, error) {
+	target, err := a.artifact(rec.Plan.Target.Artifact)
+	if err != nil {
+		return migrate.Outcome{}, err
+	}
+	var engine *migrate.Engine
+	runner, err := migrate.Listen(state.Socket(), func() migrate.Status { return engine.Status() })
+	if err != nil {
+		return migrate.Outcome{}, err
+	}
+	show := a.timeline(rec)
+	engine, err = migrate.NewEngine(rec, opts, migrate.Deps{
+		FS: a.fs, Artifact: target, Log: a.log(), Orders: runner.Orders(),
+		Emit: func(e journal.Event) { show(e); runner.Publish(e) },
+	})
+	if err != nil {
+		return migrate.Outcome{}, errors.Join(err, runner.End(migrate.Outcome{Phase: migrate.Halted, Reason: err.Error()}))
+	}
+	defer engine.Close()
+	if prepare != nil {
+		if err := prepare(engine); err != nil {
+			return migrate.Outcome{}, errors.Join(err, runner.End(migrate.Outcome{Phase: migrate.Halted, Reason: err.Error()}))
+		}
+	}
+	outcome, err := engine.Run(ctx)
+	if err != nil && outcome.Reason == "" {
+		outcome.Reason = err.Error()
+	}
+	if endErr := runner.End(outcome); endErr != nil {
+		a.log().Warn("close the runner's socket", "error", endErr)
+	}
+	if err != nil {
+		return outcome, failf(CodeHalted, "the host is as graft status shows it; graft resume goes on, graft rollback goes back", "%w", err)
+	}
+	return outcome, a.conclude(rec, outcome)
+}
+
+// conclude answers with the outcome and gives it its exit code.
+func (a *app) conclude(rec migrate.Record, o migrate.Outcome) error {
+	if o.Return {
+		return nil // the caller goes on
+	}
+	if a.output == outputJSON {
+		if err := a.answer(map[string]any{"migration": rec.ID, "outcome": o}, nil); err != nil {
+			return err
+		}
+	}
+	return outcomeError(o)
+}
+
+func outcomeError(o migrate.Outcome) error {
+	switch {
+	case o.Interrupted:
+		return failf(CodeInterrupted, "graft resume goes on, graft rollback goes back", "interrupted at %s, a safe point", o.Phase)
+	case o.Held:
+		return failf(CodeInconclusive, "graft resume watches on (--undetermined proceed passes it), graft rollback goes back",
+			"%s: %s", o.Reason, strings.Join(o.Why, "; "))
+	case o.Phase == migrate.Halted:
+		return failf(CodeHalted, "graft inspect and graft history tell what there is; graft never guesses here", "halted: %s", o.Reason)
+	case o.Phase == migrate.RolledBack && o.Untouched:
+		return failf(CodeFailed, "nothing was changed on the host", "%s", o.Reason)
+	case o.Phase == migrate.RolledBack:
+		return failf(CodeRolledBack, "the old binary serves and is on disk", "rolled back: %s", o.Reason)
+	}
+	return nil
+}
+
+// timeline shows the journal's events as they come: JSON lines on stdout, or words on stderr.
+func (a *app) timeline(rec migrate.Record) func(journal.Event) {
+	begin := time.Now()
+	last := ""
+	return func(e journal.Event) {
+		if a.output == outputLines {
+			_ = a.answer(e, nil)
+			return
+		}
+		if a.quiet {
+			return
+		}
+		text := describe(e)
+		if text == "" {
+			return
+		}
+		phase := ""
+		if e.Phase != last {
+			last, phase = e.Phase, e.Phase
+		}
+		fmt.Fprintf(a.Err, "%8.3fs  %-11s %s\n", time.Since(begin).Seconds(), phase, text)
+	}
+}

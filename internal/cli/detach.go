@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"graft/internal/migrate"
+)
+
+// runnerLog takes what a detached graft says.
+const runnerLog = "runner.log"
+
+// keepPlan saves a plan in the state directory, for a detached graft to read.
+func (a *app) keepPlan(plan migrate.Plan) (string, error) {
+	state, err := a.state()
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(state.Dir(), "plan-"+plan.ID+".json")
+	return file, migrate.SavePlan(file, plan)
+}
+
+// detach runs apply of the plan file, or resume if it is empty, in a process that outlives this
+// terminal: a transient unit where systemd runs, a session of its own elsewhere.
+func (a *app) detach(ctx context.Context, plan string) error {
+	state, err := a.state()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("detach: %w", err)
+	}
+	args := detachedArgs(os.Args[1:], plan)
+	if plan != "" {
+		if args[1], err = filepath.Abs(plan); err != nil {
+			return fmt.Errorf("detach: %w", err)
+		}
+	}
+	logFile := filepath.Join(state.Dir(), runnerLog)
+	out, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("detach: %w", err)
+	}
+	defer out.Close()
+	args = append(args, "--state-dir", state.Dir())
+	var cmd *exec.Cmd
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		cmd = exec.Command("systemd-run", append([]string{
+			"--quiet", "--collect", "--wait", "--pipe", "--unit", fmt.Sprintf("graft-%d", os.Getpid()), self,
+		}, args...)...)
+	} else {
+		cmd = exec.Command(self, args...)
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("detach: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return a.awaitRunner(ctx, state, logFile, ended)
+}
+
+// detachedArgs turn this command line into that of the detached graft: migrate has built and planned
+// already, so what is left to do is apply.
+func detachedArgs(args []string, plan string) []string {
+	command := []string{"resume"}
+	if plan != "" {
+		command = []string{"apply", plan}
+	}
+	flags := []string{"--until", "--overlap", "--park", "--undetermined", "--min-requests", "--probe-rate", "--patience"}
+	for i, arg := range args {
+		name, _, glued := strings.Cut(arg, "=")
+		if !slices.Contains(flags, name) {
+			continue
+		}
+		command = append(command, arg)
+		if !glued && i+1 < len(args) {
+			command = append(command, args[i+1])
+		}
+	}
+	return command
+}
+
+// awaitRunner returns when the detached graft answers, or has ended.
+func (a *app) awaitRunner(ctx context.Context, state migrate.State, logFile string, ended <-chan error) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-ended:
+			text, _ := os.ReadFile(logFile)
+			fmt.Fprint(a.Err, string(text))
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				return failf(Code(exit.ExitCode()), "", "the detached graft has ended; it wrote %s", logFile)
+			}
+			return err
+		case <-tick.C:
+			err := migrate.Ask(ctx, state.Socket(), "status", func(migrate.Reply) error { return nil })
+			if err == nil {
+				a.say("running in the background: graft status, graft finish, graft rollback; it writes %s", logFile)
+				return nil
+			}
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"graft/internal/artifact"
+	"graft/internal/migrate"
+	"graft/internal/nginx"
+	"graft/internal/preflight"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var to, out string
+	var detailed bool
+	cmd := &cobra.Command{
+		Use:   "plan --to ARTIFACT|BINARY",
+		Short: "Show what a migration would do, and what stands in its way",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			i, err := a.instance(cmd.Context())
+			if err != nil {
+				return err
+			}
+			target, err := a.target(cmd.Context(), to)
+			if err != nil {
+				return err
+			}
+			plan, err := a.plan(cmd.Context(), i, target)
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				if err := migrate.SavePlan(out, plan); err != nil {
+					return err
+				}
+			}
+			if err := a.answer(plan, func(w io.Writer) { showPlan(w, plan, out) }); err != nil {
+				return err
+			}
+			return verdictOf(plan, detailed)
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "artifact (the start of its ID) or path of a binary")
+	cmd.Flags().StringVar(&out, "out", "", "file to save the plan in, for graft apply")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit 3 if there is something to do, 0 if not")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}
+
+// target is an artifact of the store, or a binary that becomes one.
+func (a *app) target(ctx context.Context, to string) (artifact.Artifact, error) {
+	store, err := a.store()
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	if !strings.Contains(to, "/") {
+		item, err := store.Get(to)
+		if err == nil || !errors.Is(err, artifact.ErrNotFound) {
+			return item, err
+		}
+		if _, statErr := os.Stat(to); statErr != nil {
+			return item, &Error{CodeUsage, err, "graft artifact list shows what there is; --to also takes the path of a binary"}
+		}
+	}
+	path, err := filepath.Abs(to)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	built, err := nginx.Ask(ctx, path)
+	if err != nil {
+		return artifact.Artifact{}, failf(CodeUsage, "", "--to %s: %w", to, err)
+	}
+	return store.PutBinary(ctx, path, built)
+}
+
+func (a *app) plan(ctx context.Context, i nginx.Instance, target artifact.Artifact) (migrate.Plan, error) {
+	checks, err := preflight.Run(ctx, preflight.Subject{FS: a.fs, Instance: i, Target: target, StateDir: a.stateDir})
+	if err != nil {
+		return migrate.Plan{}, err
+	}
+	return migrate.NewPlan(a.fs, i, target, checks)
+}
+
+// verdictOf is the exit code that a plan deserves.
+func verdictOf(p migrate.Plan, detailed bool) error {
+	switch {
+	case p.Nothing():
+		return nil
+	case preflight.Worst(p.Checks) == preflight.Blocker:
+		return blocked(p)
+	case detailed:
+		return &Error{Code: CodeChanges, Err: errors.New("there is something to do"), Hint: "graft apply does it"}
+	}
+	return nil
+}
+
+func blocked(p migrate.Plan) *Error {
+	var ids []string
+	for _, c := range p.Checks {
+		if c.Severity == preflight.Blocker {
+			ids = append(ids, c.ID)
+		}
+	}
+	return failf(CodeBlocked, "the plan tells what was seen and what helps; nothing was changed", "blocked by preflight: %s", strings.Join(ids, ", "))
+}
+
+func showPlan(w io.Writer, p migrate.Plan, file string) {
+	fmt.Fprintf(w, "%s %s (master %d, %s)\n  → %s\n\n", p.Old.Flavor, p.Old.Version, p.Old.Master.PID, p.Old.Binary, p.Target.Name)
+	if p.Nothing() {
+		fmt.Fprintln(w, "Nothing to do: this binary runs already.")
+		return
+	}
+	counts := map[preflight.Severity]int{}
+	for _, c := range p.Checks {
+		counts[c.Severity]++
+		if c.Severity == preflight.OK {
+			continue
+		}
+		fmt.Fprintf(w, "%-8s %s\n", c.Severity, c.ID)
+		indent(w, c.Evidence)
+		if c.Remedy != "" {
+			indent(w, "→ "+c.Remedy)
+		}
+	}
+	fmt.Fprintf(w, "%d checks: %d blockers, %d warnings, %d notes, %d in order\n\n",
+		len(p.Checks), counts[preflight.Blocker], counts[preflight.Warning], counts[preflight.Note], counts[preflight.OK])
+	for n, s := range p.Steps {
+		act := s.Does
+		if s.Signal != "" {
+			act = s.Signal + " to " + s.To + ": " + s.Does
+		}
+		if s.Path != "" {
+			act += " (" + s.Path + ")"
+		}
+		ends := ""
+		if s.Ends != "" {
+			ends = "  [" + string(s.Ends) + "]"
+		}
+		fmt.Fprintf(w, "%2d. %-7s %s%s\n", n+1, s.Action, act, ends)
+	}
+	if file != "" {
+		fmt.Fprintf(w, "\nSaved: graft apply %s\n", file)
+	}
+}
+
+func indent(w io.Writer, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(w, "         %s\n", strings.TrimRight(line, "\n"))
+	}
+}

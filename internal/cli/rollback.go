@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"graft/internal/migrate"
+	"graft/internal/nginx"
+)
+
+func (a *app) resumeCommand() *cobra.Command {
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "resume",
+		Short: "Go on with the migration from wherever the host is",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.check(); err != nil {
+				return err
+			}
+			if flags.detach {
+				return a.detach(cmd.Context(), "")
+			}
+			return a.takeOver(cmd.Context(), flags.options, nil)
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+func (a *app) finishCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "finish",
+		Short: "End the old master now, without waiting for the park to be over",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			status, err := a.look()
+			if err != nil {
+				return err
+			}
+			if status.Phase != migrate.Parked && status.Phase != migrate.Finished {
+				return failf(CodeFailed, "graft resume --until parked leads there; nothing was changed",
+					"finish ends a parked migration; this one is %s", status.Phase)
+			}
+			if ordered, err := a.order(cmd.Context(), migrate.OrderFinish); ordered || err != nil {
+				return err
+			}
+			options := migrate.Defaults()
+			options.Park = 0
+			return a.takeOver(cmd.Context(), options, func(e *migrate.Engine) error { e.PassByHand(); return nil })
+		},
+	}
+}
+
+func (a *app) rollbackCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback",
+		Short: "Bring the old binary back, from any phase",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if ordered, err := a.order(ctx, migrate.OrderRollback); ordered || err != nil {
+				return rolledBack(err)
+			}
+			err := a.takeOver(ctx, returnOptions(), func(e *migrate.Engine) error { return e.RollBack("the operator asked for it") })
+			return rolledBack(err)
+		},
+	}
+}
+
+// rolledBack: what is a failure to apply is what rollback was asked for.
+func rolledBack(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Code == CodeRolledBack {
+		return nil
+	}
+	return err
+}
+
+// returnOptions are those of the way back from finished: a migration that should not take days.
+func returnOptions() migrate.Options {
+	o := migrate.Defaults()
+	o.Overlap, o.Park, o.MinRequests = 2*time.Second, 2*time.Second, 0
+	return o
+}
+
+// takeOver takes the lock and carries the current migration on.
+func (a *app) takeOver(ctx context.Context, opts migrate.Options, prepare func(*migrate.Engine) error) error {
+	state, err := a.state()
+	if err != nil {
+		return err
+	}
+	lock, err := state.Lock(holder(""))
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	rec, err := state.Current()
+	if err != nil {
+		return err
+	}
+	if ended, over := rec.Ended(); over && ended == migrate.RolledBack {
+		a.say("migration %s is rolled back already", rec.ID)
+		return a.answerStatus(rec)
+	}
+	if err := lock.Describe(holder(rec.ID)); err != nil {
+		return err
+	}
+	outcome, err := a.run(ctx, state, rec, opts, prepare)
+	if err != nil || !outcome.Return {
+		return err
+	}
+	return a.goBack(ctx, state, rec, opts)
+}
+
+// goBack migrates a finished instance the other way, to the kept backup.
+func (a *app) goBack(ctx context.Context, state migrate.State, rec migrate.Record, opts migrate.Options) error {
+	backup, err := rec.Backup()
+	if err != nil {
+		return failf(CodeHalted, "", "%w", err)
+	}
+	store, err := a.store()
+	if err != nil {
+		return err
+	}
+	built, err := nginx.Ask(ctx, backup.Path)
+	if err != nil {
+		return failf(CodeBlocked, "what the old binary needs is no longer here: put it back, then graft rollback", "%w", err)
+	}
+	target, err := store.PutBinary(ctx, backup.Path, built)
+	if err != nil {
+		return err
+	}
+	pid, err := nginx.ReadPidFile(rec.Plan.Old.PidFile)
+	if err != nil {
+		return failf(CodeHalted, "", "%w", err)
+	}
+	i, err := nginx.Inspect(ctx, a.fs, pid)
+	if err != nil {
+		return err
+	}
+	plan, err := a.plan(ctx, i, target)
+	if err != nil {
+		return err
+	}
+	if plan.Nothing() {
+		a.say("the old binary runs already")
+		return nil
+	}
+	if err := verdictOf(plan, false); err != nil {
+		showPlan(a.Err, plan, "")
+		return err
+	}
+	back, err := state.Begin(plan)
+	if err != nil {
+		return err
+	}
+	a.say("finished already: going back is a migration of its own, %s", back.ID)
+	opts.Undetermined = migrate.GiveUp
+	if _, err := a.run(ctx, state, back, opts, nil); err != nil {
+		return err
+	}
+	left, err := rec.Remove()
+	for _, file := range left {
+		a.say("left, because it was changed since it was placed: %s", file)
+	}
+	return err
+}
+
+// order hands an order to the graft that runs, and shows what it does until it ends. ordered is
+// false if none runs.
+func (a *app) order(ctx context.Context, order migrate.Order) (ordered bool, err error) {
+	state, err := a.state()
+	if err != nil {
+		return false, err
+	}
+	rec, err := state.Current()
+	if err != nil {
+		return false, err
+	}
+	show := a.timeline(rec)
+	var outcome *migrate.Outcome
+	err = migrate.Ask(ctx, state.Socket(), string(order), func(r migrate.Reply) error {
+		if r.Event != nil {
+			show(*r.Event)
+		}
+		outcome = r.Outcome
+		return nil
+	})
+	if errors.Is(err, migrate.ErrNoRunner) {
+		return false, nil
+	}
+	if err != nil || outcome == nil {
+		return true, err
+	}
+	if outcome.Return {
+		return false, nil
+	}
+	return true, a.conclude(rec, *outcome)
+}
+
+func (a *app) answerStatus(rec migrate.Record) error {
+	status, err := migrate.Look(a.fs, rec)
+	if err != nil {
+		return err
+	}
+	return a.answer(status, func(w io.Writer) { showStatus(w, status) })
+}
+
+// look is the status from the host and the journal alone.
+func (a *app) look() (migrate.Status, error) {
+	state, err := a.state()
+	if err != nil {
+		return migrate.Status{}, err
+	}
+	rec, err := state.Current()
+	if err != nil {
+		return migrate.Status{}, err
+	}
+	status, err := migrate.Look(a.fs, rec)
+	if err != nil {
+		return status, fmt.Errorf("look at migration %s: %w", rec.ID, err)
+	}
+	return status, nil
+}

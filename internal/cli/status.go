@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"graft/internal/journal"
+	"graft/internal/migrate"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show where the migration stands, seen on the host right now",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			state, err := a.state()
+			if err != nil {
+				return err
+			}
+			var status *migrate.Status
+			err = migrate.Ask(cmd.Context(), state.Socket(), "status", func(r migrate.Reply) error {
+				status = r.Status
+				return nil
+			})
+			if errors.Is(err, migrate.ErrNoRunner) {
+				var seen migrate.Status
+				seen, err = a.look()
+				status = &seen
+			}
+			if err != nil {
+				return err
+			}
+			return a.answer(status, func(w io.Writer) { showStatus(w, *status) })
+		},
+	}
+}
+
+func showStatus(w io.Writer, s migrate.Status) {
+	fmt.Fprintf(w, "migration %s: %s", s.Migration, s.Phase)
+	if !s.Since.IsZero() {
+		fmt.Fprintf(w, " since %s (%s)", s.Since.Local().Format(time.DateTime), time.Since(s.Since).Round(time.Second))
+	}
+	fmt.Fprintln(w)
+	if s.Reason != "" {
+		fmt.Fprintf(w, "  why       %s\n", s.Reason)
+	}
+	fmt.Fprintf(w, "  old       %s: %s\n", s.Old.Name, s.Old.Master)
+	fmt.Fprintf(w, "  new       %s: %s\n", s.New.Name, s.New.Master)
+	if len(s.Gate.Why) > 0 {
+		fmt.Fprintf(w, "  gate      %s\n", s.Gate.Verdict)
+		for _, why := range s.Gate.Why {
+			fmt.Fprintf(w, "            %s\n", why)
+		}
+	}
+	if !s.Phase.Terminal() {
+		running := "none is at work on it"
+		if s.Running {
+			running = "at work on it"
+		}
+		fmt.Fprintf(w, "  graft     %s\n", running)
+	}
+	if s.Next != "" {
+		fmt.Fprintf(w, "  next      %s\n", s.Next)
+	}
+	if s.Rollback != "" {
+		fmt.Fprintf(w, "  rollback  %s\n", s.Rollback)
+	}
+}
+
+func (a *app) historyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "history [MIGRATION]",
+		Short: "List the migrations of this host, or everything that one of them did and saw",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			state, err := a.state()
+			if err != nil {
+				return err
+			}
+			list, err := state.List()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return a.answer(map[string]any{"migrations": summaries(list)}, func(w io.Writer) { showHistory(w, list) })
+			}
+			for _, rec := range list {
+				if rec.ID == args[0] {
+					return a.answer(map[string]any{"migration": rec.ID, "events": rec.Events}, func(w io.Writer) {
+						for _, e := range rec.Events {
+							fmt.Fprintf(w, "%s  %-11s %-8s %-8s %s\n", e.Time.Local().Format("2006-01-02 15:04:05.000"), e.Phase, e.Step, e.Event, e.Data)
+						}
+					})
+				}
+			}
+			return failf(CodeUsage, "graft history lists them", "no migration %s", args[0])
+		},
+	}
+}
+
+type summary struct {
+	Migration string        `json:"migration"`
+	Begun     time.Time     `json:"begun"`
+	From      string        `json:"from"`
+	To        string        `json:"to"`
+	Ended     migrate.Phase `json:"ended,omitempty"`
+}
+
+func summaries(list []migrate.Record) []summary {
+	all := make([]summary, len(list))
+	for i, rec := range list {
+		ended, _ := rec.Ended()
+		all[i] = summary{
+			Migration: rec.ID, From: string(rec.Plan.Old.Flavor) + " " + rec.Plan.Old.Version, To: rec.Plan.Target.Name,
+			Begun: rec.Begun(), Ended: ended,
+		}
+	}
+	return all
+}
+
+func showHistory(w io.Writer, list []migrate.Record) {
+	for _, s := range summaries(list) {
+		ended := string(s.Ended)
+		if ended == "" {
+			ended = "under way"
+		}
+		fmt.Fprintf(w, "%s  %-11s  %s → %s\n", s.Migration, ended, s.From, s.To)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(w, "none")
+	}
+}
+
+// describe puts an event into words; empty for one that says nothing to a person.
+func describe(e journal.Event) string {
+	words := map[string]string{
+		string(migrate.Stage):    "back up the running binary, place the runtime",
+		string(migrate.Swap):     "put the new binary at the path",
+		string(migrate.Start):    "USR2 to the old master",
+		string(migrate.Verify):   "see that the new master serves",
+		string(migrate.Park):     "WINCH to the old master",
+		string(migrate.Finish):   "QUIT to the old master",
+		string(migrate.Revive):   "HUP to the old master: its workers come back",
+		string(migrate.Withdraw): "WINCH to the new master",
+		string(migrate.Dismiss):  "QUIT to the new master",
+		string(migrate.PutBack):  "put the old binary back",
+		string(migrate.Unstage):  "remove the runtime again",
+	}
+	var data struct {
+		Reason string   `json:"reason"`
+		Why    []string `json:"why"`
+		migrate.Verified
+	}
+	_ = json.Unmarshal(e.Data, &data) // some events carry other shapes, and words of their own
+	switch {
+	case e.Step == "turn":
+		return "turning back: " + data.Reason
+	case e.Step == "gate" && data.Why != nil:
+		var g migrate.Gate
+		_ = json.Unmarshal(e.Data, &g)
+		return fmt.Sprintf("gate: %s: %s", g.Verdict, data.Why[0])
+	case e.Step == "gate":
+		return "gate: watching"
+	case e.Step == "hold":
+		return "holding: " + data.Reason
+	case e.Step == "end":
+		return "over"
+	case words[e.Step] == "":
+		return ""
+	case e.Event == journal.Intent:
+		return words[e.Step]
+	case e.Event == journal.Failed:
+		return "  failed: " + data.Reason
+	case e.Step == string(migrate.Verify):
+		return fmt.Sprintf("  master %d, %d workers, %d sockets, answers on %d addresses, after %s",
+			data.Master.PID, data.Workers, data.Sockets, len(data.Answered), data.Took.Round(100*time.Microsecond))
+	}
+	return "  done"
+}

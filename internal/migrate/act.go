@@ -1,0 +1,322 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"graft/internal/artifact"
+	"graft/internal/fault"
+	"graft/internal/gate"
+	"graft/internal/nginx"
+	"graft/internal/procfs"
+)
+
+// do carries out one action and returns when the host shows it. What it returns goes into the journal.
+func (e *Engine) do(ctx context.Context, action Action, seen Seen) (any, error) {
+	switch action {
+	case Stage:
+		return e.stage()
+	case Swap:
+		return nil, e.swap()
+	case Start:
+		return e.start(ctx, seen)
+	case Verify:
+		return e.verify(ctx, seen)
+	case Park:
+		return nil, e.park(ctx, seen)
+	case Finish:
+		return nil, e.finish(ctx, seen)
+	case Revive:
+		return nil, e.revive(ctx, seen)
+	case Withdraw:
+		return nil, e.withdraw(ctx, seen)
+	case Dismiss:
+		return nil, e.dismiss(ctx, seen)
+	case PutBack:
+		return nil, e.putBack(ctx, seen)
+	case Unstage:
+		return e.unstage()
+	}
+	return nil, fmt.Errorf("no such action: %q", action)
+}
+
+func (e *Engine) stage() (any, error) {
+	if err := e.artifact.Verify(); err != nil {
+		return nil, err
+	}
+	old := e.rec.Plan.Old
+	backup, err := artifact.TakeBackup(e.fs.Path(old.Master.PID, "exe"), old.Exe.SHA256, filepath.Join(e.rec.Dir, backupDir))
+	if err != nil {
+		return nil, err
+	}
+	placed, err := e.artifact.Place("/", e.rec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Backup string `json:"backup"`
+		Files  int    `json:"files"`
+	}{backup.Path, len(placed.Files)}, nil
+}
+
+func (e *Engine) swap() error {
+	backup, err := e.rec.Backup()
+	if err != nil {
+		return err
+	}
+	path := e.rec.Plan.Old.Binary
+	if err := artifact.RemoveLeftovers(path); err != nil {
+		return err
+	}
+	return e.artifact.Install(path, backup.Attributes)
+}
+
+// signal sends one signal to a master that is proven to run what it should. The point names it for
+// the tests that kill graft around it.
+func (e *Engine) signal(to Master, exe procfs.FileID, s nginx.Signal, point string) error {
+	h, err := nginx.Open(e.fs, to.Process, exe)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	fault.Point("before-" + point)
+	if err := h.Signal(s); err != nil {
+		return err
+	}
+	fault.Point("after-" + point)
+	return nil
+}
+
+// exeOf is the file that a master has to run to be signalled: the plan's for the old one, and for
+// the new one any file whose content is the artifact's binary.
+func (e *Engine) exeOf(m Master, want Content) (procfs.FileID, error) {
+	what, id, err := e.obs.content(e.fs.Path(m.PID, "exe"))
+	if err != nil {
+		return procfs.FileID{}, err
+	}
+	if what != want {
+		return procfs.FileID{}, fmt.Errorf("master %d does not run the %s binary: no signal is sent", m.PID, want)
+	}
+	if want == OldContent && m.Process == e.rec.Plan.Old.Master && id != e.rec.Plan.Old.Exe.FileID {
+		return procfs.FileID{}, fmt.Errorf("master %d runs another file than when the plan was made: no signal is sent", m.PID)
+	}
+	return id, nil
+}
+
+func (e *Engine) signalOld(seen Seen, s nginx.Signal, point string) error {
+	exe, err := e.exeOf(seen.Old, OldContent)
+	if err != nil {
+		return err
+	}
+	return e.signal(seen.Old, exe, s, point)
+}
+
+func (e *Engine) signalNew(seen Seen, s nginx.Signal, point string) error {
+	exe, err := e.exeOf(seen.New, NewContent)
+	if err != nil {
+		return err
+	}
+	return e.signal(seen.New, exe, s, point)
+}
+
+// start sends USR2 and waits for the new master. If it dies at once, the old one takes its pid file
+// back, and the error log tells why.
+func (e *Engine) start(ctx context.Context, seen Seen) (any, error) {
+	if _, err := e.addresses(seen.Old); err != nil {
+		return nil, err
+	}
+	if err := e.takeBefore(ctx); err != nil {
+		return nil, err
+	}
+	marks, err := gate.Mark(e.logs.Error)
+	if err != nil {
+		return nil, err
+	}
+	// The trap usr2-poison: once the rename of the pid file has failed, the old master is spoilt.
+	if holds, err := nginx.ReadPidFile(e.rec.Plan.Old.PidFile); err != nil || holds != seen.Old.PID {
+		return nil, fmt.Errorf("the pid file does not name the old master %d (%w): USR2 is not sent", seen.Old.PID, orMismatch(err, holds))
+	}
+	if err := e.signalOld(seen, nginx.USR2, "usr2"); err != nil {
+		return nil, err
+	}
+	begun := false
+	err = until(ctx, e.opts.Patience, "a new master", func() (bool, error) {
+		tree, err := nginx.ReadTree(e.fs, seen.Old.PID)
+		if err != nil {
+			return false, err
+		}
+		if len(tree.Masters) > 0 {
+			return true, nil
+		}
+		holds, err := nginx.ReadPidFile(nginx.OldBin(e.rec.Plan.Old.PidFile))
+		renamed := err == nil && holds == seen.Old.PID
+		if begun && !renamed && len(tree.Forking) == 0 {
+			return false, errors.New("the new master died at its start")
+		}
+		begun = begun || renamed
+		return false, nil
+	})
+	if err != nil {
+		return nil, e.withErrorLog(err, marks)
+	}
+	e.marks = marks
+	return nil, nil
+}
+
+func orMismatch(err error, holds int) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("it holds %d", holds)
+}
+
+// withErrorLog adds what the error log said since the marks: nginx's own reason.
+func (e *Engine) withErrorLog(err error, marks gate.Marks) error {
+	lines, readErr := marks.Since()
+	if readErr != nil {
+		return errors.Join(err, readErr)
+	}
+	var told []string
+	for _, l := range lines {
+		if len(told) < 5 {
+			told = append(told, l.String())
+		}
+	}
+	if len(told) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; the error log: %s", err, strings.Join(told, " | "))
+}
+
+// park sends WINCH to the old master, only while the new one accepts on every socket.
+func (e *Engine) park(ctx context.Context, seen Seen) error {
+	if err := e.mustAccept(seen.New, "the new master"); err != nil {
+		return err
+	}
+	if err := e.signalOld(seen, nginx.WINCH, "winch-old"); err != nil {
+		return err
+	}
+	return e.awaitWorkers(ctx, seen.Old, "the old master's workers to stop accepting", 0)
+}
+
+// finish sends QUIT to the old master. It is gone when its last connection is.
+func (e *Engine) finish(ctx context.Context, seen Seen) error {
+	if err := e.mustAccept(seen.New, "the new master"); err != nil {
+		return err
+	}
+	if err := e.signalOld(seen, nginx.QUIT, "quit-old"); err != nil {
+		return err
+	}
+	return e.awaitQuitting(ctx, seen.Old, "the old master to quit")
+}
+
+// revive sends HUP to the parked old master and waits until its workers answer.
+func (e *Engine) revive(ctx context.Context, seen Seen) error {
+	if err := e.signalOld(seen, nginx.HUP, "hup-old"); err != nil {
+		return err
+	}
+	if err := e.awaitWorkers(ctx, seen.Old, "the old master's workers to come back", e.rec.Plan.Old.Workers); err != nil {
+		return err
+	}
+	return e.awaitAnswers(ctx, seen.Old)
+}
+
+// withdraw sends WINCH to the new master, only while the old one accepts on every socket.
+func (e *Engine) withdraw(ctx context.Context, seen Seen) error {
+	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
+		return err
+	}
+	if err := e.signalNew(seen, nginx.WINCH, "winch-new"); err != nil {
+		return err
+	}
+	return e.awaitWorkers(ctx, seen.New, "the new master's workers to stop accepting", 0)
+}
+
+// dismiss sends QUIT to the new master, only while the old one accepts on every socket.
+func (e *Engine) dismiss(ctx context.Context, seen Seen) error {
+	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
+		return err
+	}
+	if err := e.signalNew(seen, nginx.QUIT, "quit-new"); err != nil {
+		return err
+	}
+	return e.awaitQuitting(ctx, seen.New, "the new master to quit")
+}
+
+// putBack puts the old binary back, when nothing runs the new one any more (the trap rollback-order).
+func (e *Engine) putBack(ctx context.Context, seen Seen) error {
+	path := e.rec.Plan.Old.Binary
+	_, id, err := e.obs.content(path)
+	if err != nil {
+		return err
+	}
+	err = until(ctx, e.opts.Patience, "the end of every process that runs the new binary", func() (bool, error) {
+		running, err := e.fs.Running(id)
+		return len(running) == 0, err
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
+		return err
+	}
+	backup, err := e.rec.Backup()
+	if err != nil {
+		return err
+	}
+	if err := artifact.RemoveLeftovers(path); err != nil {
+		return err
+	}
+	return backup.PutBack(path)
+}
+
+// unstage takes the runtime away again. The backup stays.
+func (e *Engine) unstage() (any, error) {
+	if err := artifact.RemoveLeftovers(e.rec.Plan.Old.Binary); err != nil {
+		return nil, err
+	}
+	placed, err := artifact.ReadPlacement(e.rec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	left, err := placed.Remove("/", e.rec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Left []string `json:"left,omitempty"`
+	}{left}, nil
+}
+
+// awaitWorkers waits until exactly n workers of the master accept.
+func (e *Engine) awaitWorkers(ctx context.Context, m Master, what string, n int) error {
+	return until(ctx, e.opts.Patience, what, func() (bool, error) {
+		tree, err := nginx.ReadTree(e.fs, m.PID)
+		if err != nil {
+			return false, err
+		}
+		accepting := len(tree.Accepting())
+		return accepting == n || n > 0 && accepting > n, nil
+	})
+}
+
+// awaitQuitting waits until the master has closed its listening sockets or is gone.
+func (e *Engine) awaitQuitting(ctx context.Context, m Master, what string) error {
+	return until(ctx, e.opts.Patience, what, func() (bool, error) {
+		stat, err := e.fs.Stat(m.PID)
+		if err != nil && procfs.Gone(err) || err == nil && (stat.StartTime != m.StartTime || stat.State == 'Z') {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		listeners, err := e.fs.Listeners(m.PID)
+		if err != nil && procfs.Gone(err) {
+			return true, nil
+		}
+		return err == nil && len(listeners) == 0, err
+	})
+}

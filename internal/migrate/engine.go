@@ -1,0 +1,400 @@
+package migrate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"graft/internal/analysis"
+	"graft/internal/artifact"
+	"graft/internal/gate"
+	"graft/internal/journal"
+	"graft/internal/procfs"
+)
+
+// Steps of the journal that are no actions.
+const (
+	stepBegin = "begin"
+	stepTurn  = "turn"
+	stepGate  = "gate"
+	stepHold  = "hold"
+	stepEnd   = "end"
+	stepAsk   = "asked"
+)
+
+// Undetermined is what to do when a gate's deadline passes without enough evidence.
+type Undetermined string
+
+// The policies.
+const (
+	Hold       Undetermined = "hold"     // stay, and leave it to a person
+	Proceed    Undetermined = "proceed"  // go on as if it had passed
+	GiveUp     Undetermined = "rollback" // go back
+	pollPeriod              = 200 * time.Millisecond
+)
+
+// Options are what the operator chooses.
+type Options struct {
+	Until        Phase         // Overlap, Parked or Finished
+	Overlap      time.Duration // the first gate's length
+	Park         time.Duration // the second gate's
+	Undetermined Undetermined
+	MinRequests  int64   // per gate, in the access logs
+	ProbeRate    float64 // per second and listening address
+	// Patience bounds how long a change may take to show: a new master's start (init_by_lua
+	// included), workers that come or stop accepting.
+	Patience time.Duration
+}
+
+// Defaults are the options where nothing else is said.
+func Defaults() Options {
+	return Options{
+		Until: Finished, Overlap: 5 * time.Minute, Park: 24 * time.Hour, Undetermined: Hold,
+		MinRequests: 100, ProbeRate: 5, Patience: time.Minute,
+	}
+}
+
+// Order is what another graft asks of the one that runs.
+type Order string
+
+// The orders.
+const (
+	OrderRollback Order = "rollback"
+	OrderFinish   Order = "finish"
+)
+
+// Outcome is how a run ended.
+type Outcome struct {
+	Phase       Phase    `json:"phase"`
+	Reason      string   `json:"reason,omitempty"` // why it turned, halted or holds
+	Why         []string `json:"why,omitempty"`    // the gate's words
+	Turned      bool     `json:"turned,omitempty"` // graft rolled back by itself
+	Untouched   bool     `json:"untouched,omitempty"`
+	Held        bool     `json:"held,omitempty"`        // a gate's deadline passed without enough evidence
+	Interrupted bool     `json:"interrupted,omitempty"` // at a safe point
+	Return      bool     `json:"return,omitempty"`      // finished already: the way back is a migration of its own
+}
+
+// Engine carries one migration on, from wherever the host is. Its own goroutine owns all of it.
+type Engine struct {
+	rec      Record
+	artifact artifact.Artifact
+	fs       procfs.FS
+	journal  *journal.Journal
+	opts     Options
+	log      *slog.Logger
+	emit     func(journal.Event)
+	orders   <-chan Order
+
+	obs     *observer
+	intent  Intent
+	reason  string // why it turned
+	gate    *openGate
+	forced  bool // the operator passes the gate by hand
+	targets []gate.Target
+	logs    gate.Logs
+	before  before
+	marks   gate.Marks // where the error logs ended when USR2 was sent
+	swapped bool       // the binary's path was or may have been touched
+	failed  map[Action]int
+	settled time.Time // when settling began
+	phase   Phase
+
+	mu     sync.Mutex // guards shown alone: other commands ask for it meanwhile
+	shown  Status
+	events []journal.Event
+}
+
+// Deps are what an engine works with.
+type Deps struct {
+	FS       procfs.FS
+	Artifact artifact.Artifact
+	Log      *slog.Logger
+	Emit     func(journal.Event) // every journal line, after it is durable
+	Orders   <-chan Order        // may be nil
+}
+
+// NewEngine opens the migration's journal and goes on from what it and the host tell.
+func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
+	j, events, err := journal.Open(rec.Dir + "/" + journalFile)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		rec: rec, artifact: d.Artifact, fs: d.FS, journal: j, opts: opts, log: d.Log, emit: d.Emit, orders: d.Orders,
+		obs: newObserver(d.FS, rec.Plan, rec.Dir), intent: memory(events), failed: make(map[Action]int), events: events,
+	}
+	for _, event := range events {
+		e.swapped = e.swapped || event.Step == string(Swap)
+		if event.Step == stepTurn {
+			e.reason = reasonOf(event)
+		}
+	}
+	if e.intent.Goal == "" {
+		e.intent.Goal = opts.Until
+	}
+	return e, nil
+}
+
+// RollBack turns the engine around before it runs.
+func (e *Engine) RollBack(reason string) error { return e.turn(reason) }
+
+// PassByHand lets the current gate pass, whatever it misses, unless it fails.
+func (e *Engine) PassByHand() { e.forced = true }
+
+// Close ends the journal.
+func (e *Engine) Close() error { return e.journal.Close() }
+
+// Run goes on until the goal is reached, a person is needed, or ctx is done, which it notices at safe
+// points only: between actions, never inside one.
+func (e *Engine) Run(ctx context.Context) (Outcome, error) {
+	defer e.closeGate()
+	for {
+		seen, err := e.obs.look()
+		if err != nil {
+			return Outcome{Phase: Halted}, err
+		}
+		e.share(seen)
+		if phase, _ := seen.Phase(); phase != e.phase {
+			e.phase = phase
+			e.closeGate()
+			if err := e.note("", stepBegin, journal.Observed, seen); err != nil {
+				return Outcome{}, err
+			}
+		}
+		if ctx.Err() != nil {
+			return Outcome{Phase: e.phase, Interrupted: true}, nil
+		}
+		if err := e.obey(); err != nil {
+			return Outcome{}, err
+		}
+		verdict, outcome, err := e.judge(seen)
+		if err != nil || outcome != nil {
+			return deref(outcome, e.phase), err
+		}
+		action, why := Next(seen, e.intent, verdict)
+		outcome, err = e.carryOut(ctx, action, why, seen)
+		if err != nil || outcome != nil {
+			return deref(outcome, e.phase), err
+		}
+	}
+}
+
+func deref(o *Outcome, phase Phase) Outcome {
+	if o == nil {
+		return Outcome{Phase: phase}
+	}
+	return *o
+}
+
+// carryOut does one action. An outcome ends the run.
+func (e *Engine) carryOut(ctx context.Context, action Action, why string, seen Seen) (*Outcome, error) {
+	if action != Settle {
+		e.settled = time.Time{}
+	}
+	switch action {
+	case Stop:
+		return e.stop()
+	case Halt:
+		return e.halt(why)
+	case Turn:
+		return nil, e.turn(why)
+	case Return:
+		return &Outcome{Phase: Finished, Reason: e.reason, Return: true}, nil
+	case Watch:
+		return nil, e.watch(ctx, seen)
+	case Drain:
+		e.pause(ctx)
+		return nil, nil
+	case Settle:
+		return e.settle(ctx, why)
+	}
+	return e.act(ctx, action, seen)
+}
+
+// act announces the action, does it, and records what came of it.
+func (e *Engine) act(ctx context.Context, action Action, seen Seen) (*Outcome, error) {
+	if err := e.note("", string(action), journal.Intent, nil); err != nil {
+		return nil, err
+	}
+	switch action {
+	case Swap:
+		e.swapped = true
+	case Park:
+		e.intent.Winched, e.intent.Revived = true, false
+	case Revive:
+		e.intent.Revived = true
+	}
+	// What has begun is finished: a signal to graft waits for the next safe point.
+	data, err := e.do(context.WithoutCancel(ctx), action, seen)
+	if err == nil {
+		if action == Verify {
+			e.intent.Verified = true
+		}
+		return nil, e.note("", string(action), journal.Done, data)
+	}
+	if noteErr := e.note("", string(action), journal.Failed, problem{err.Error()}); noteErr != nil {
+		return nil, errors.Join(err, noteErr)
+	}
+	e.failed[action]++
+	if e.intent.Goal != RolledBack {
+		return nil, e.turn(fmt.Sprintf("%s: %v", action, err))
+	}
+	if e.failed[action] < 3 {
+		e.pause(ctx)
+		return nil, nil
+	}
+	return e.halt(fmt.Sprintf("%s: %v", action, err))
+}
+
+// settle waits for what a killed graft may have sent. If nothing comes of it, it was not sent.
+func (e *Engine) settle(ctx context.Context, why string) (*Outcome, error) {
+	const patience = 5 * time.Second
+	if e.settled.IsZero() {
+		e.settled = time.Now()
+	}
+	e.pause(ctx)
+	if time.Since(e.settled) < patience {
+		return nil, nil
+	}
+	if e.intent.Winched || e.intent.Revived {
+		e.intent.Winched, e.intent.Revived, e.settled = false, false, time.Time{}
+		return nil, nil
+	}
+	return e.halt(why + ", for " + patience.String())
+}
+
+func (e *Engine) stop() (*Outcome, error) {
+	if e.intent.Goal != RolledBack {
+		o := &Outcome{Phase: e.phase}
+		if e.phase != Finished {
+			return o, nil
+		}
+		return o, e.note(Finished, stepEnd, journal.Observed, o)
+	}
+	o := &Outcome{Phase: RolledBack, Reason: e.reason, Turned: true, Untouched: !e.swapped}
+	return o, e.note(RolledBack, stepEnd, journal.Observed, o)
+}
+
+func (e *Engine) halt(reason string) (*Outcome, error) {
+	o := &Outcome{Phase: Halted, Reason: reason}
+	return o, e.note(Halted, stepEnd, journal.Observed, o)
+}
+
+func (e *Engine) turn(reason string) error {
+	e.intent.Goal, e.reason = RolledBack, reason
+	return e.note("", stepTurn, journal.Observed, problem{reason})
+}
+
+// obey takes the orders that came meanwhile.
+func (e *Engine) obey() error {
+	select {
+	case order := <-e.orders:
+		if err := e.note("", stepAsk, journal.Observed, order); err != nil {
+			return err
+		}
+		switch {
+		case order == OrderRollback && e.intent.Goal != RolledBack:
+			return e.turn("the operator asked for it")
+		case order == OrderFinish && e.intent.Goal != RolledBack:
+			e.intent.Goal, e.forced = Finished, true
+		}
+	default:
+	}
+	return nil
+}
+
+// pause lets a moment pass; an interrupt ends it.
+func (e *Engine) pause(ctx context.Context) {
+	timer := time.NewTimer(pollPeriod)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// note writes a line and shows it. phase "" is the one that was seen last.
+func (e *Engine) note(phase Phase, step string, kind journal.Kind, data any) error {
+	if phase == "" {
+		phase = e.phase
+	}
+	event, err := e.journal.Append(string(phase), step, kind, data)
+	if err != nil {
+		return err
+	}
+	e.events = append(e.events, event)
+	e.emit(event)
+	return nil
+}
+
+// share makes what was seen the status that other commands are told.
+func (e *Engine) share(seen Seen) {
+	s := status(Record{ID: e.rec.ID, Dir: e.rec.Dir, Plan: e.rec.Plan, Events: e.events}, seen)
+	s.Running, s.Goal = true, e.intent.Goal
+	if e.gate != nil {
+		evidence := e.gate.evidence
+		s.Gate = Gate{Verdict: e.gate.last, Why: e.gate.why, Evidence: &evidence}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.shown = s
+}
+
+// Status is what was seen last. Any goroutine may ask.
+func (e *Engine) Status() Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.shown
+}
+
+type problem struct {
+	Reason string `json:"reason"`
+}
+
+func reasonOf(event journal.Event) string {
+	var p problem
+	if json.Unmarshal(event.Data, &p) != nil {
+		return ""
+	}
+	return p.Reason
+}
+
+// judge asks the gate, if one is open for this phase.
+func (e *Engine) judge(seen Seen) (analysis.Verdict, *Outcome, error) {
+	if e.gate == nil || e.intent.Goal == RolledBack {
+		return analysis.Inconclusive, nil, nil
+	}
+	verdict, why := e.gate.verdict()
+	if e.forced && verdict != analysis.Fail {
+		verdict, why = analysis.Pass, append([]string{"passed by hand"}, why...)
+	}
+	switch {
+	case verdict == analysis.Fail:
+		if err := e.noteGate(verdict, why); err != nil {
+			return verdict, nil, err
+		}
+		return verdict, nil, e.turn("the gate at " + string(e.phase) + " failed: " + strings.Join(why, "; "))
+	case verdict == analysis.Pass:
+		e.forced = false
+		return verdict, nil, e.noteGate(verdict, why)
+	case !e.gate.expired():
+		return verdict, nil, nil
+	}
+	switch e.opts.Undetermined {
+	case Proceed:
+		return analysis.Pass, nil, e.noteGate(verdict, append(why, "proceeding all the same, as asked"))
+	case GiveUp:
+		if err := e.noteGate(verdict, why); err != nil {
+			return verdict, nil, err
+		}
+		return verdict, nil, e.turn("the gate at " + string(e.phase) + " could not decide: " + strings.Join(why, "; "))
+	}
+	o := &Outcome{Phase: e.phase, Held: true, Reason: "the gate at " + string(e.phase) + " could not decide", Why: why}
+	return verdict, o, e.note("", stepHold, journal.Observed, o)
+}

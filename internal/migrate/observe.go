@@ -1,0 +1,200 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"graft/internal/artifact"
+	"graft/internal/nginx"
+	"graft/internal/procfs"
+)
+
+// observer looks at the host on behalf of one migration.
+type observer struct {
+	fs   procfs.FS
+	plan Plan
+	dir  string // the migration's own: backup, placement
+	sums map[version]string
+}
+
+// version names one content of one file: a file that is written to in place changes size or time.
+type version struct {
+	procfs.FileID
+	size, mtime int64
+}
+
+func newObserver(fs procfs.FS, plan Plan, dir string) *observer {
+	return &observer{fs: fs, plan: plan, dir: dir, sums: make(map[version]string)}
+}
+
+// content tells which binary the file at path holds; /proc/PID/exe will do.
+func (o *observer) content(path string) (Content, procfs.FileID, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return "", procfs.FileID{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	v := version{procfs.FileID{Dev: st.Dev, Inode: st.Ino}, st.Size, st.Mtim.Nano()}
+	sum, known := o.sums[v]
+	if !known {
+		var err error
+		if sum, err = procfs.SHA256(path); err != nil {
+			return "", procfs.FileID{}, err
+		}
+		o.sums[v] = sum
+	}
+	switch sum {
+	case o.plan.Target.SHA256:
+		return NewContent, v.FileID, nil
+	case o.plan.Old.Exe.SHA256:
+		return OldContent, v.FileID, nil
+	}
+	return "", v.FileID, nil
+}
+
+// look takes in everything that a decision needs.
+func (o *observer) look() (Seen, error) {
+	var seen Seen
+	var err error
+	seen.Disk, _, err = o.content(o.plan.Old.Binary)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Seen{}, fmt.Errorf("look at the binary: %w", err)
+	}
+	seen.Begun, seen.Staged = o.staged()
+	tree, err := o.oldTree()
+	if err != nil {
+		return Seen{}, err
+	}
+	if tree != nil {
+		seen.Old = o.master(*tree)
+		seen.Forking = len(tree.Forking) > 0
+		for _, child := range tree.Masters {
+			if err := o.addChild(&seen, child); err != nil {
+				return Seen{}, err
+			}
+		}
+		holds, err := nginx.ReadPidFile(nginx.OldBin(o.plan.Old.PidFile))
+		seen.OldBin = err == nil && holds == tree.Master.PID
+		return seen, nil
+	}
+	// The old master is gone: the new one is no child of it any more, if it ever was (a restart, a
+	// reboot). The pid file tells it from other instances that run the same binary.
+	holds, err := nginx.ReadPidFile(o.plan.Old.PidFile)
+	if err != nil {
+		return seen, nil //nolint:nilerr // no pid file, no master: that is what was seen
+	}
+	alone, err := nginx.ReadTree(o.fs, holds)
+	if err != nil {
+		return seen, nil //nolint:nilerr // the pid file names no master
+	}
+	switch what, _, err := o.content(o.fs.Path(holds, "exe")); {
+	case err != nil:
+		return seen, nil //nolint:nilerr // it ended while we looked
+	case what == NewContent:
+		seen.New = o.master(alone)
+	case what == OldContent:
+		seen.Old = o.master(alone)
+	}
+	return seen, nil
+}
+
+func (o *observer) addChild(seen *Seen, child int) error {
+	what, _, err := o.content(o.fs.Path(child, "exe"))
+	if err != nil {
+		if procfs.Gone(err) {
+			return nil
+		}
+		return fmt.Errorf("look at master %d: %w", child, err)
+	}
+	tree, err := nginx.ReadTree(o.fs, child)
+	switch {
+	case err != nil && (procfs.Gone(err) || errors.Is(err, nginx.ErrGone)):
+	case err != nil:
+		return fmt.Errorf("look at master %d: %w", child, err)
+	case what == NewContent:
+		seen.New = o.master(tree)
+	default:
+		seen.Stranger = child
+	}
+	return nil
+}
+
+// oldTree is the old master's, or nil if it is gone.
+func (o *observer) oldTree() (*nginx.Tree, error) {
+	old := o.plan.Old
+	boot, err := o.fs.BootID()
+	if err != nil {
+		return nil, err
+	}
+	if boot != old.BootID {
+		return nil, nil
+	}
+	stat, err := o.fs.Stat(old.Master.PID)
+	if err != nil && procfs.Gone(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the old master: %w", err)
+	}
+	if stat.StartTime != old.Master.StartTime || stat.State == 'Z' {
+		return nil, nil
+	}
+	tree, err := nginx.ReadTree(o.fs, old.Master.PID)
+	if err != nil && (procfs.Gone(err) || errors.Is(err, nginx.ErrGone)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the old master: %w", err)
+	}
+	return &tree, nil
+}
+
+func (o *observer) master(t nginx.Tree) Master {
+	m := Master{Process: t.Master, Workers: t.Accepting(), Leaving: t.Leaving()}
+	if listeners, err := o.fs.Listeners(t.Master.PID); err == nil {
+		m.Quitting = len(listeners) == 0
+	}
+	return m
+}
+
+// staged tells whether staging has begun, and whether it is complete: the backup is there, and all of
+// the runtime.
+func (o *observer) staged() (begun, complete bool) {
+	placed, err := artifact.ReadPlacement(o.dir)
+	if err != nil {
+		return false, false
+	}
+	for _, f := range placed.Files {
+		if _, err := os.Lstat(filepath.Join("/", f.Path)); err != nil {
+			return true, false
+		}
+	}
+	_, err = os.Stat(filepath.Join(o.dir, backupDir))
+	return true, err == nil
+}
+
+// accepting tells whether each of the master's listening sockets is waited on by one of the workers.
+// missing are the addresses that nobody of them accepts on.
+func (o *observer) accepting(listeners []procfs.Listener, workers []nginx.Process) (missing []string, err error) {
+	waited := make(map[uint64]bool)
+	for _, w := range workers {
+		inodes, err := o.fs.Accepting(w.PID)
+		if err != nil && !procfs.Gone(err) {
+			return nil, fmt.Errorf("look at what worker %d accepts on: %w", w.PID, err)
+		}
+		for inode := range inodes {
+			waited[inode] = true
+		}
+	}
+	for _, l := range listeners {
+		if !waited[l.Inode] {
+			missing = append(missing, l.Addr)
+		}
+	}
+	slices.Sort(missing)
+	return slices.Compact(missing), nil
+}

@@ -1,0 +1,247 @@
+package migrate
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"graft/internal/artifact"
+	"graft/internal/durable"
+	"graft/internal/nginx"
+	"graft/internal/preflight"
+	"graft/internal/procfs"
+)
+
+// Plan is one migration of one instance to one artifact, made on one state of the host.
+type Plan struct {
+	ID          string            `json:"id"`
+	Created     time.Time         `json:"created"`
+	Fingerprint string            `json:"fingerprint"` // of Facts: equal means that nothing the plan rests on changed
+	Facts       map[string]string `json:"facts"`       // what the fingerprint is made of, by name
+	Instance    json.RawMessage   `json:"instance"`    // as `graft inspect -o json` shows it
+	Target      Target            `json:"target"`
+	Checks      []preflight.Check `json:"checks"`
+	Steps       []Step            `json:"steps"`
+	Old         Old               `json:"old"`
+}
+
+// Target is the binary to come.
+type Target struct {
+	Artifact string       `json:"artifact"`
+	Name     string       `json:"name"`
+	Flavor   nginx.Flavor `json:"flavor"`
+	Version  string       `json:"version"`
+	SHA256   string       `json:"sha256"` // of the binary
+	Prefix   string       `json:"prefix,omitempty"`
+}
+
+// Old is what apply has to know of the instance as it was when the plan was made.
+type Old struct {
+	BootID  string        `json:"boot_id"`
+	Master  nginx.Process `json:"master"`
+	Exe     nginx.Exe     `json:"exe"`
+	Binary  string        `json:"binary"` // the file to replace: what argv[0] leads to, links followed
+	Argv    []string      `json:"argv"`
+	Cwd     string        `json:"cwd"`
+	PidFile string        `json:"pid_file"`
+	Conf    string        `json:"conf"`
+	Workers int           `json:"workers"` // that accept
+	Flavor  nginx.Flavor  `json:"flavor"`
+	Version string        `json:"version"`
+}
+
+// Step is one line of the plan for people: what is done, to whom, and the runbook's number for it.
+type Step struct {
+	Action Action `json:"action"`
+	Does   string `json:"does"`
+	Signal string `json:"signal,omitempty"`
+	To     string `json:"to,omitempty"`
+	Path   string `json:"path,omitempty"`
+	Ends   Phase  `json:"ends,omitempty"` // the phase that it ends in
+}
+
+// NewPlan lays out the migration of an instance to an artifact. It reads the host and changes nothing.
+func NewPlan(pfs procfs.FS, i nginx.Instance, a artifact.Artifact, checks []preflight.Check) (Plan, error) {
+	boot, err := pfs.BootID()
+	if err != nil {
+		return Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	sum, err := a.BinarySHA256()
+	if err != nil {
+		return Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	shown, err := json.Marshal(i)
+	if err != nil {
+		return Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	m := a.Manifest
+	p := Plan{
+		Created:  time.Now().UTC().Truncate(time.Second),
+		Instance: shown,
+		Target:   Target{Artifact: m.ID, Name: m.Name, Flavor: m.Flavor, Version: m.Version, SHA256: sum, Prefix: m.Prefix},
+		Checks:   checks,
+		Old: Old{
+			BootID: boot, Master: i.Master, Exe: i.Exe, Binary: binaryPath(i), Argv: i.Argv, Cwd: i.Cwd,
+			PidFile: i.Paths.Pid, Conf: i.Paths.Conf, Workers: i.Accepting(), Flavor: i.Build.Flavor, Version: i.Build.Version,
+		},
+	}
+	p.Facts = facts(boot, i, p.Old.Binary, p.Target)
+	p.Fingerprint = fingerprint(p.Facts)
+	id := sha256.Sum256([]byte(p.Fingerprint + p.Created.String()))
+	p.ID = hex.EncodeToString(id[:6])
+	p.Steps = steps(p)
+	return p, nil
+}
+
+// binaryPath is the file that a swap replaces. A path that does not lead anywhere is kept: the
+// preflight has said so.
+func binaryPath(i nginx.Instance) string {
+	path, _ := i.Executable()
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+func facts(boot string, i nginx.Instance, binary string, t Target) map[string]string {
+	f := map[string]string{
+		"boot":                boot,
+		"master":              fmt.Sprintf("%d started at %d", i.Master.PID, i.Master.StartTime),
+		"running binary":      fmt.Sprintf("%s (device %d, inode %d)", i.Exe.SHA256, i.Exe.Dev, i.Exe.Inode),
+		"pid file":            fmt.Sprintf("%s holds %d", i.PidFile.Path, i.PidFile.Holds),
+		"target":              t.Artifact,
+		"listening sockets":   listening(i),
+		"upgrade in progress": fmt.Sprintf("old master %d, new master %d", i.OldMaster, i.NewMaster),
+	}
+	if sum, err := procfs.SHA256(binary); err == nil {
+		f["file "+binary] = sum
+	} else {
+		f["file "+binary] = err.Error()
+	}
+	if i.ConfigError != nil {
+		f["configuration"] = i.ConfigError.Error()
+	} else {
+		for _, file := range i.Config.Files {
+			f["file "+file.Path] = file.SHA256
+		}
+	}
+	return f
+}
+
+func listening(i nginx.Instance) string {
+	var list []string
+	for _, l := range i.Listen {
+		list = append(list, fmt.Sprintf("%s %s inode %d", l.Network, l.Addr, l.Inode))
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+func fingerprint(facts map[string]string) string {
+	sum := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(facts)) {
+		fmt.Fprintf(sum, "%q=%q\n", name, facts[name])
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// StaleError says that the host is no longer the one that the plan was made on.
+type StaleError struct {
+	Plan    string
+	Changed []string
+}
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("plan %s is stale: since it was made, %s", e.Plan, strings.Join(e.Changed, "; "))
+}
+
+// CheckFresh compares the host with the one that the plan was made on; the error is a *StaleError.
+func (p Plan) CheckFresh(pfs procfs.FS, i nginx.Instance) error {
+	boot, err := pfs.BootID()
+	if err != nil {
+		return fmt.Errorf("check plan %s: %w", p.ID, err)
+	}
+	now := facts(boot, i, binaryPath(i), p.Target)
+	if fingerprint(now) == p.Fingerprint {
+		return nil
+	}
+	stale := &StaleError{Plan: p.ID}
+	for _, name := range slices.Sorted(maps.Keys(p.Facts)) {
+		if now[name] != p.Facts[name] {
+			stale.Changed = append(stale.Changed, fmt.Sprintf("%s changed (was %s, is %s)", name, orNone(p.Facts[name]), orNone(now[name])))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if _, ok := p.Facts[name]; !ok {
+			stale.Changed = append(stale.Changed, name+" is new")
+		}
+	}
+	if len(stale.Changed) == 0 {
+		stale.Changed = []string{"its own text was edited"}
+	}
+	return stale
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}
+
+func steps(p Plan) []Step {
+	old := fmt.Sprintf("old master %d", p.Old.Master.PID)
+	return []Step{
+		{Action: Stage, Does: "back up the running binary from /proc, place the runtime", Path: p.Target.Prefix, Ends: Staged},
+		{Action: Swap, Does: fmt.Sprintf("write %s beside, fsync, rename over the old binary", p.Target.Name), Path: p.Old.Binary, Ends: Swapped},
+		{Action: Start, Does: "start the new binary on the inherited sockets; pid file becomes " + nginx.OldBin(p.Old.PidFile), Signal: string(nginx.USR2), To: old},
+		{Action: Verify, Does: fmt.Sprintf("new master: child of the old, %d workers, all sockets, answers on every address", p.Old.Workers), Ends: Overlap},
+		{Action: Watch, Does: "gate: both serve the same traffic"},
+		{Action: Park, Does: "old workers finish their connections and leave; the old master keeps the sockets", Signal: string(nginx.WINCH), To: old, Ends: Parked},
+		{Action: Watch, Does: "gate: the new binary serves alone"},
+		{Action: Finish, Does: "the old master ends", Signal: string(nginx.QUIT), To: old, Ends: Finished},
+	}
+}
+
+// SavePlan writes the plan where only its owner reads it.
+func SavePlan(path string, p Plan) error {
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	if err := durable.Replace("plan", path, strings.NewReader(string(data)+"\n"), durable.Private(0o600)); err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	return nil
+}
+
+// LoadPlan reads a plan and checks that its parts belong together.
+func LoadPlan(path string) (Plan, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Plan{}, fmt.Errorf("load plan: %w; `graft plan --to … --out %s` makes one", err, path)
+	}
+	if err != nil {
+		return Plan{}, fmt.Errorf("load plan: %w", err)
+	}
+	var p Plan
+	if err := json.Unmarshal(data, &p); err != nil {
+		return Plan{}, fmt.Errorf("load plan %s: %w", path, err)
+	}
+	if p.ID == "" || fingerprint(p.Facts) != p.Fingerprint {
+		return Plan{}, fmt.Errorf("load plan %s: its fingerprint does not fit its facts: it was cut or edited; make it again with `graft plan`", path)
+	}
+	return p, nil
+}
+
+// Nothing tells whether the target runs already.
+func (p Plan) Nothing() bool { return p.Old.Exe.SHA256 == p.Target.SHA256 }

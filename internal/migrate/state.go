@@ -1,0 +1,205 @@
+package migrate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"graft/internal/artifact"
+	"graft/internal/durable"
+	"graft/internal/journal"
+)
+
+// State is graft's directory on a host:
+//
+//	lock                        the host's lock
+//	runner.sock                 the running graft listens here
+//	artifacts/, builds/         see package artifact
+//	migrations/ID/plan.json     what was decided
+//	migrations/ID/journal       what was intended and seen
+//	migrations/ID/placement.json, backup/
+type State struct{ dir string }
+
+// Names below the state directory.
+const (
+	migrationsDir = "migrations"
+	planFile      = "plan.json"
+	journalFile   = "journal"
+	backupDir     = "backup"
+)
+
+// OpenState returns the state in dir, which is created if it is missing.
+func OpenState(dir string) (State, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return State{}, fmt.Errorf("open state: %w", err)
+	}
+	if err := durable.MkdirAll(abs, 0o700); err != nil {
+		return State{}, fmt.Errorf("open state: %w (--state-dir names another place)", err)
+	}
+	return State{dir: abs}, nil
+}
+
+// Dir is the directory.
+func (s State) Dir() string { return s.dir }
+
+// Lock takes the host's lock.
+func (s State) Lock(holder journal.Holder) (*journal.Lock, error) {
+	return journal.Acquire(filepath.Join(s.dir, "lock"), holder)
+}
+
+// Socket is where the running graft listens.
+func (s State) Socket() string { return filepath.Join(s.dir, "runner.sock") }
+
+// Record is one migration as its directory tells it.
+type Record struct {
+	ID     string
+	Dir    string
+	Plan   Plan
+	Events []journal.Event
+}
+
+var migrationID = regexp.MustCompile(`^\d{8}-\d{6}-[0-9a-f]{6}$`)
+
+// List returns all migrations, the newest first.
+func (s State) List() ([]Record, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, migrationsDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list migrations: %w", err)
+	}
+	var list []Record
+	for _, entry := range entries {
+		if !entry.IsDir() || !migrationID.MatchString(entry.Name()) {
+			continue
+		}
+		r, err := s.read(entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b Record) int { return cmp.Compare(b.ID, a.ID) })
+	return list, nil
+}
+
+func (s State) read(id string) (Record, error) {
+	dir := filepath.Join(s.dir, migrationsDir, id)
+	plan, err := LoadPlan(filepath.Join(dir, planFile))
+	if err != nil {
+		return Record{}, err
+	}
+	events, err := journal.Read(filepath.Join(dir, journalFile))
+	if err != nil {
+		return Record{}, err
+	}
+	return Record{ID: id, Dir: dir, Plan: plan, Events: events}, nil
+}
+
+// ErrNone says that there is no migration to speak of.
+var ErrNone = errors.New("no migration is on record")
+
+// Current is the newest migration.
+func (s State) Current() (Record, error) {
+	list, err := s.List()
+	if err != nil {
+		return Record{}, err
+	}
+	if len(list) == 0 {
+		return Record{}, fmt.Errorf("%w in %s: `graft plan` and `graft apply` begin one", ErrNone, s.dir)
+	}
+	return list[0], nil
+}
+
+// Begin makes the directory of a new migration. The plan is durable before its journal exists, and a
+// directory without a journal is no migration: a crash in between leaves nothing half begun.
+func (s State) Begin(plan Plan) (Record, error) {
+	id := time.Now().UTC().Format("20060102-150405") + "-" + plan.ID[:6]
+	dir := filepath.Join(s.dir, migrationsDir, "."+id)
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return Record{}, fmt.Errorf("begin migration: %w", err)
+	}
+	if err := SavePlan(filepath.Join(dir, planFile), plan); err != nil {
+		return Record{}, fmt.Errorf("begin migration: %w", err)
+	}
+	j, err := journal.Create(filepath.Join(dir, journalFile), id)
+	if err != nil {
+		return Record{}, fmt.Errorf("begin migration: %w", err)
+	}
+	if err := j.Close(); err != nil {
+		return Record{}, fmt.Errorf("begin migration: %w", err)
+	}
+	final := filepath.Join(s.dir, migrationsDir, id)
+	if err := os.Rename(dir, final); err != nil {
+		return Record{}, fmt.Errorf("begin migration: %w", err)
+	}
+	if err := durable.SyncDir(filepath.Dir(final)); err != nil {
+		return Record{}, fmt.Errorf("begin migration: %w", err)
+	}
+	return Record{ID: id, Dir: final, Plan: plan}, nil
+}
+
+// Backup is the migration's copy of the old binary.
+func (r Record) Backup() (artifact.Backup, error) {
+	return artifact.ReadBackup(filepath.Join(r.Dir, backupDir))
+}
+
+// Ended tells the terminal phase that was recorded last, if the migration is over.
+func (r Record) Ended() (Phase, bool) {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Step == stepEnd {
+			return Phase(e.Phase), true
+		}
+		if e.Event == journal.Intent {
+			return "", false
+		}
+	}
+	return "", false
+}
+
+// memory is what the journal knows that the host cannot show.
+func memory(events []journal.Event) Intent {
+	var i Intent
+	for _, e := range events {
+		switch {
+		case e.Step == stepTurn:
+			i.Goal = RolledBack
+		case e.Step == string(Verify) && e.Event == journal.Done:
+			i.Verified = true
+		case e.Step == string(Park) && e.Event == journal.Intent:
+			i.Winched, i.Revived = true, false
+		case e.Step == string(Revive) && e.Event == journal.Intent:
+			i.Revived = true
+		}
+	}
+	return i
+}
+
+// Remove takes the runtime that this migration placed off the host again; left are files that were
+// changed since. The backup and the journal stay.
+func (r Record) Remove() (left []string, err error) {
+	placed, err := artifact.ReadPlacement(r.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return placed.Remove("/", r.Dir)
+}
+
+// Begun is when the migration began.
+func (r Record) Begun() time.Time {
+	if len(r.Events) == 0 {
+		return time.Time{}
+	}
+	return r.Events[0].Time
+}

@@ -1,0 +1,95 @@
+package migrate
+
+import (
+	"time"
+
+	"graft/internal/analysis"
+	"graft/internal/procfs"
+)
+
+// Status is a migration at one moment, as `graft status` shows it.
+type Status struct {
+	Migration string    `json:"migration"`
+	Phase     Phase     `json:"phase"`
+	Since     time.Time `json:"since"` // when this phase was first seen
+	Goal      Phase     `json:"goal,omitempty"`
+	Reason    string    `json:"reason,omitempty"` // why it turned or halted
+	Old       Side      `json:"old"`
+	New       Side      `json:"new"`
+	Gate      Gate      `json:"gate"`
+	Running   bool      `json:"running"` // a graft is at work on it
+	Next      string    `json:"next"`
+	Rollback  string    `json:"rollback"`
+}
+
+// Side is one of the two binaries and what runs it.
+type Side struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	Master
+}
+
+// Gate is what the gate of this phase says.
+type Gate struct {
+	Verdict  analysis.Verdict   `json:"verdict"`
+	Why      []string           `json:"why"`
+	Evidence *analysis.Evidence `json:"evidence,omitempty"`
+}
+
+// Look tells where a migration stands, from the host and the journal, without changing anything.
+func Look(fs procfs.FS, rec Record) (Status, error) {
+	seen, err := newObserver(fs, rec.Plan, rec.Dir).look()
+	if err != nil {
+		return Status{}, err
+	}
+	return status(rec, seen), nil
+}
+
+func status(rec Record, seen Seen) Status {
+	phase, reason := seen.Phase()
+	p := rec.Plan
+	s := Status{
+		Migration: rec.ID, Phase: phase, Reason: reason, Goal: memory(rec.Events).Goal, Gate: Gate{Why: []string{}},
+		Old: Side{Name: string(p.Old.Flavor) + " " + p.Old.Version, SHA256: p.Old.Exe.SHA256, Master: seen.Old},
+		New: Side{Name: p.Target.Name, SHA256: p.Target.SHA256, Master: seen.New},
+	}
+	ended, over := rec.Ended()
+	if over && ended == RolledBack && phase == Planned {
+		s.Phase = RolledBack
+	}
+	for _, e := range rec.Events {
+		if e.Step == stepTurn || e.Step == stepEnd && reason == "" {
+			if told := reasonOf(e); told != "" {
+				s.Reason = told
+			}
+		}
+		if since := Phase(e.Phase); since == s.Phase && s.Since.IsZero() {
+			s.Since = e.Time
+		} else if since != s.Phase {
+			s.Since = time.Time{}
+		}
+	}
+	s.Next, s.Rollback = ways(s.Phase, s.Goal)
+	return s
+}
+
+// ways names the commands that lead on and back.
+func ways(phase, goal Phase) (next, rollback string) {
+	const back = "graft rollback"
+	switch phase {
+	case Planned, Staged, Swapped:
+		if goal == RolledBack {
+			return back, back
+		}
+		return "graft resume", back
+	case Overlap:
+		return "graft resume --until parked", back
+	case Parked:
+		return "graft finish", back
+	case Finished:
+		return "", back
+	case RolledBack:
+		return "graft plan", ""
+	}
+	return "a person decides: graft inspect, graft history", back
+}

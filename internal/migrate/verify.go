@@ -1,0 +1,219 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"graft/internal/gate"
+	"graft/internal/nginx"
+	"graft/internal/probe"
+	"graft/internal/procfs"
+)
+
+// Verified is what was seen of a new master that serves.
+type Verified struct {
+	Master   nginx.Process  `json:"master"`
+	Workers  int            `json:"workers"`
+	Sockets  int            `json:"sockets"`
+	Answered map[string]int `json:"answered"` // listening address → pid of the worker that answered
+	Took     time.Duration  `json:"took_ns"`
+}
+
+// verify sees that the new master serves: everything that must hold before the old one's workers go.
+func (e *Engine) verify(ctx context.Context, seen Seen) (any, error) {
+	begin := time.Now()
+	lacking := ""
+	err := until(ctx, e.opts.Patience, "the new master to serve", func() (bool, error) {
+		now, err := e.obs.look()
+		if err != nil {
+			return false, err
+		}
+		if now.New.Process != seen.New.Process {
+			return false, errors.New("the new master died at its start")
+		}
+		seen = now
+		lacking, err = e.lacking(now)
+		return lacking == "", err
+	})
+	if err != nil && lacking != "" {
+		err = fmt.Errorf("%w: %s", err, lacking)
+	}
+	if err != nil {
+		return nil, e.withErrorLog(err, e.marks)
+	}
+	answered, err := e.answers(ctx, seen.New)
+	if err != nil {
+		return nil, e.withErrorLog(err, e.marks)
+	}
+	if err := e.quiet(seen.Old); err != nil {
+		return nil, err
+	}
+	listeners, err := e.fs.Listeners(seen.New.PID)
+	if err != nil {
+		return nil, err
+	}
+	return Verified{
+		Master: seen.New.Process, Workers: len(seen.New.Workers), Sockets: len(listeners),
+		Answered: answered, Took: time.Since(begin),
+	}, nil
+}
+
+// quiet refuses emerg and alert lines since USR2 that are not the old workers' own.
+func (e *Engine) quiet(old Master) error {
+	lines, err := e.marks.Since()
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		own := func(p nginx.Process) bool { return p.PID == l.PID }
+		if !slices.ContainsFunc(old.Workers, own) && !slices.ContainsFunc(old.Leaving, own) {
+			return fmt.Errorf("the error log since USR2: %s", l)
+		}
+	}
+	return nil
+}
+
+// lacking names the first thing that the new master does not show yet.
+func (e *Engine) lacking(seen Seen) (string, error) {
+	old := e.rec.Plan.Old
+	if holds, err := nginx.ReadPidFile(old.PidFile); err != nil || holds != seen.New.PID {
+		return fmt.Sprintf("%s does not hold its pid %d (%v)", old.PidFile, seen.New.PID, orMismatch(err, holds)), nil
+	}
+	if n := len(seen.New.Workers); n != old.Workers {
+		return fmt.Sprintf("it has %d workers, the old one had %d", n, old.Workers), nil
+	}
+	tree, err := nginx.ReadTree(e.fs, seen.New.PID)
+	if err != nil {
+		return "", err
+	}
+	if command := strings.Join(old.Argv, " "); tree.Command != command {
+		return fmt.Sprintf("it runs as %q, the old one as %q: another configuration or pid file", tree.Command, command), nil
+	}
+	if cwd, err := e.fs.Cwd(seen.New.PID); err != nil || cwd != old.Cwd {
+		return fmt.Sprintf("its working directory is %s, the old one's %s (%v)", cwd, old.Cwd, err), nil
+	}
+	return e.lackingSockets(seen)
+}
+
+func (e *Engine) lackingSockets(seen Seen) (string, error) {
+	theirs, err := e.fs.Listeners(seen.New.PID)
+	if err != nil {
+		return "", err
+	}
+	if seen.Old.Alive() {
+		held := make(map[uint64]bool)
+		for _, l := range theirs {
+			held[l.Inode] = true
+		}
+		ours, err := e.fs.Listeners(seen.Old.PID)
+		if err != nil {
+			return "", err
+		}
+		for _, l := range ours {
+			if !held[l.Inode] {
+				return fmt.Sprintf("it does not hold the old master's socket on %s (inode %d)", l.Addr, l.Inode), nil
+			}
+		}
+	}
+	missing, err := e.obs.accepting(theirs, seen.New.Workers)
+	if err != nil || len(missing) == 0 {
+		return "", err
+	}
+	return "none of its workers accepts on " + strings.Join(missing, ", "), nil
+}
+
+// mustAccept refuses an act that would leave a listening socket without a worker that accepts.
+func (e *Engine) mustAccept(m Master, who string) error {
+	listeners, err := e.fs.Listeners(m.PID)
+	if err != nil {
+		return err
+	}
+	if len(listeners) == 0 {
+		return fmt.Errorf("%s %d holds no listening socket", who, m.PID)
+	}
+	// With accept_mutex only one worker waits on the sockets at a time, and for a moment none.
+	return until(context.Background(), time.Second, fmt.Sprintf("%s %d to accept on every socket", who, m.PID), func() (bool, error) {
+		tree, err := nginx.ReadTree(e.fs, m.PID)
+		if err != nil {
+			return false, err
+		}
+		missing, err := e.obs.accepting(listeners, tree.Accepting())
+		return len(missing) == 0, err
+	})
+}
+
+// awaitAnswers proves that the master's own workers answer on every address.
+func (e *Engine) awaitAnswers(ctx context.Context, m Master) error {
+	if err := e.mustAccept(m, "the old master"); err != nil {
+		return err
+	}
+	tree, err := nginx.ReadTree(e.fs, m.PID)
+	if err != nil {
+		return err
+	}
+	m.Workers = tree.Accepting()
+	_, err = e.answers(ctx, m)
+	return err
+}
+
+// answers proves on every listening address that one of the master's workers answers.
+func (e *Engine) answers(ctx context.Context, m Master) (map[string]int, error) {
+	targets, err := e.addresses(m)
+	if err != nil {
+		return nil, err
+	}
+	pids := make([]int, len(m.Workers))
+	for i, w := range m.Workers {
+		pids[i] = w.PID
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.opts.Patience)
+	defer cancel()
+	found := make([]int, len(targets))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for i, t := range targets {
+		group.Go(func() error {
+			var err error
+			switch {
+			case t.Proof == gate.Answered:
+				found[i], _, err = probe.AnsweredBy(ctx, t.Target, pids)
+			case t.Proof == gate.Accepts:
+				found[i], err = probe.AcceptedBy(ctx, t.Target, pids)
+			}
+			if err != nil {
+				return fmt.Errorf("probe %s: %w", t.Listen, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	answered := make(map[string]int, len(targets))
+	for i, t := range targets {
+		answered[t.Listen] = found[i]
+	}
+	return answered, nil
+}
+
+// addresses are what the instance listens on, as targets for probes: asked once, before anything
+// depends on how long it takes. What only the configuration on disk names is not served yet.
+func (e *Engine) addresses(m Master) ([]gate.Target, error) {
+	if e.targets == nil {
+		i, err := nginx.Inspect(context.Background(), e.fs, m.PID)
+		if err != nil {
+			return nil, err
+		}
+		e.logs = gate.InstanceLogs(i, "/")
+		e.targets = slices.DeleteFunc(gate.Targets(i), func(t gate.Target) bool {
+			return !slices.ContainsFunc(i.Listen, func(l procfs.Listener) bool { return l.Network == t.Network && l.Addr == t.Listen })
+		})
+	}
+	return e.targets, nil
+}
