@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"graft/internal/durable"
 	"graft/internal/nginx"
 )
 
@@ -152,7 +153,7 @@ func (s *Store) place(beside, id string) (Artifact, error) {
 	dir := filepath.Join(s.artifacts, id)
 	err := os.Rename(beside, dir)
 	if err == nil {
-		if err := syncDir(s.artifacts); err != nil {
+		if err := durable.SyncDir(s.artifacts); err != nil {
 			return Artifact{}, err
 		}
 		return s.Get(id)

@@ -252,3 +252,51 @@ func TestFailureShowsTheLinesThatMatterAndTheLog(t *testing.T) {
 		t.Errorf("left in the work directory: %v, %v", left, err)
 	}
 }
+
+// A build of nginx's own tree, never cached, small enough to run each time.
+func TestPlainNginxTreeAndProgress(t *testing.T) {
+	dir := t.TempDir()
+	err := build.Unpack(t.Context(), build.Request{Like: debian12(t), Source: build.SourceDistro, CacheDir: buildtest.CacheDir(t)}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	like := nginx.Build{Flavor: nginx.FlavorNginx, Version: "1.22.1", Prefix: "/opt/ngx/", Configure: []string{
+		"--prefix=/opt/ngx", "--sbin-path=/usr/sbin/nginx", "--without-http", "--without-pcre"}}
+	state, err := artifact.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []build.Progress
+	r := build.Request{Like: like, Source: filepath.Join(dir, "nginx"), CacheDir: t.TempDir()}
+	res, err := build.Build(t.Context(), r, state, func(p build.Progress) { events = append(events, p) })
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	m := res.Artifact.Manifest
+	if m.Prefix != "" || len(m.Files) != 1 || m.Binary != "usr/sbin/nginx" || m.Build.Prefix != "/opt/ngx/" {
+		t.Errorf("prefix %q, files %v, binary %s, nginx prefix %s", m.Prefix, m.Files, m.Binary, m.Build.Prefix)
+	}
+	var steps []string
+	compiled, files := 0, 0
+	for i, p := range events {
+		if i > 0 && p.Elapsed < events[i-1].Elapsed || p.N < 1 || p.N > p.Of {
+			t.Errorf("event %+v after %+v", p, events[max(0, i-1)])
+		}
+		if len(steps) == 0 || steps[len(steps)-1] != p.Step {
+			steps = append(steps, p.Step)
+		}
+		if p.Step == "compile" {
+			compiled, files = p.File, p.Files
+		}
+	}
+	if want := []string{"unpack", "configure", "compile", "install", "check", "store"}; !slices.Equal(steps, want) {
+		t.Errorf("steps %q, want %q", steps, want)
+	}
+	if compiled == 0 || compiled != files {
+		t.Errorf("compiled %d of %d files", compiled, files)
+	}
+	if log, err := os.ReadFile(res.Log); err != nil || !strings.Contains(string(log), "objs/src/core/nginx.o") {
+		t.Errorf("the log %s is not whole: %v", res.Log, err)
+	}
+}

@@ -108,7 +108,7 @@ func environment() []string {
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
-		case "LC_ALL", "LANG", "LANGUAGE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR", "CFLAGS", "LDFLAGS", "CPPFLAGS",
+		case "LC_ALL", "LANG", "LANGUAGE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR", "CC", "CPP", "CFLAGS", "LDFLAGS", "CPPFLAGS",
 			"LUAJIT_LIB", "LUAJIT_INC", "CDPATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_RUN_PATH":
 		default:
 			env = append(env, v)

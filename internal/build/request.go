@@ -6,7 +6,6 @@ package build
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -44,8 +43,6 @@ type Request struct {
 	CacheDir, WorkDir string
 	// Refresh asks the distribution for newer packages even if it was asked lately.
 	Refresh bool
-
-	Log *slog.Logger // nil: none
 }
 
 // Progress is one event of a build.
@@ -123,8 +120,5 @@ func (r Request) normalize() (Request, error) {
 		modules = append(modules, abs)
 	}
 	r.Modules = modules
-	if r.Log == nil {
-		r.Log = slog.New(slog.DiscardHandler)
-	}
 	return r, nil
 }
