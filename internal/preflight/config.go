@@ -1,0 +1,204 @@
+package preflight
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"graft/internal/nginx/conf"
+	"graft/internal/procfs"
+)
+
+// untried is the answer of a check whose trial could not be made.
+func (e *examination) untried(err error) Check {
+	return warning("run graft as root, where namespaces can be had; then plan again", "not checked: %v", err)
+}
+
+// unknown is the answer of a check that another failure kept from being made.
+func (e *examination) unknown(first string, o outcome) Check {
+	return warning("settle "+first+", then plan again", "not known: the target stopped before: %s", classify(o.output).message)
+}
+
+// refusedBy answers with a blocker if `-t` of the target ran into that trap.
+func (e *examination) refusedBy(trap, remedy string) (c Check, found bool) {
+	if e.newTest.err != nil || e.newTest.passed() || e.broken() {
+		return Check{}, false
+	}
+	r := classify(e.newTest.output)
+	if r.trap != trap {
+		return Check{}, false
+	}
+	return blocker(remedy, "-t of the target in isolation: %s", r.message), true
+}
+
+// broken tells whether the configuration on disk is refused by the binary that runs, too: then it
+// says nothing about the target.
+func (e *examination) broken() bool { return e.oldTest.err == nil && !e.oldTest.passed() }
+
+// fromTest answers for a trap that only `-t` of the target can find.
+func (e *examination) fromTest(trap, remedy string) Check {
+	if e.newTest.err != nil {
+		return e.untried(e.newTest.err)
+	}
+	if c, found := e.refusedBy(trap, remedy); found {
+		return c
+	}
+	if !e.newTest.passed() {
+		return e.unknown(or(classify(e.newTest.output).trap, "config-test"), e.newTest)
+	}
+	return ok("-t of the target passes in isolation on %s", e.paths.Conf)
+}
+
+func moduleLost(e *examination) Check {
+	return e.fromTest("module-lost", "build the target with the module that gives it (graft build --add-module=DIR), or remove the line")
+}
+
+func moduleAlreadyLoaded(e *examination) Check {
+	remedy := "remove the load_module line: the target has the module built in"
+	if e.newTest.err == nil {
+		if at := classify(e.newTest.output).at; at != "" {
+			remedy = fmt.Sprintf("remove the load_module line at %s: the target has the module built in", at)
+		}
+	}
+	return e.fromTest("module-already-loaded", remedy)
+}
+
+func moduleSignature(e *examination) Check {
+	const rebuild = "build the module into the target (graft build --like PID --add-module=DIR) and remove the load_module line"
+	i := e.Instance
+	if len(i.Modules) == 0 {
+		return ok("no load_module in %s", i.Paths.Conf)
+	}
+	if c, found := e.refusedBy("module-signature", rebuild); found {
+		return c
+	}
+	list := e.loadModules()
+	switch {
+	case e.newTest.err != nil:
+		return e.untried(e.newTest.err)
+	case e.build.Flavor != i.Build.Flavor:
+		return blocker(rebuild, "these modules were built for %s, the target is %s, whose patches change the layout of nginx's structures without changing the signature: %s", i.Build.Flavor, e.build.Flavor, list)
+	case e.build.Version != i.Build.Version:
+		return blocker(rebuild, "these modules were built for %s, the target is %s: %s", i.Build.Version, e.build.Version, list)
+	case !e.newTest.passed():
+		return e.unknown(or(classify(e.newTest.output).trap, "config-test"), e.newTest)
+	case !slices.Equal(e.build.Configure, i.Build.Configure):
+		return warning(rebuild, "these modules were built for another build of %s %s; the target takes them, which proves the version and the signature alone: %s", i.Build.Flavor, i.Build.Version, list)
+	}
+	return ok("the target was configured as the running binary was and takes %s", list)
+}
+
+func (e *examination) loadModules() string {
+	var list []string
+	for _, d := range e.Instance.Config.Find("load_module") {
+		list = append(list, fmt.Sprintf("%s (%s)", d.Arg(0), d.Pos()))
+	}
+	return strings.Join(list, ", ")
+}
+
+// configTest is for what no other check claims, and for a configuration that even the running binary
+// would refuse.
+func configTest(e *examination) Check {
+	i := e.Instance
+	if i.ConfigError != nil {
+		return blocker("repair it; what runs was read earlier, and neither a new master nor a restart would start with this", "the configuration on disk cannot be read: %v", i.ConfigError)
+	}
+	switch {
+	case e.oldTest.err != nil:
+		return e.untried(e.oldTest.err)
+	case e.newTest.err != nil:
+		return e.untried(e.newTest.err)
+	case e.broken():
+		r := classify(e.oldTest.output)
+		if r.trap == readOnly {
+			return e.untried(fmt.Errorf("in the sandbox the running binary meets a read-only file system: %s", r.message))
+		}
+		return blocker("repair the configuration, then plan again", "the running binary itself refuses the configuration on disk (-t in isolation): %s", r.message)
+	}
+	if !e.newTest.passed() {
+		r := classify(e.newTest.output)
+		if r.trap == "config-test" || r.trap == readOnly {
+			return blocker("change that line so that both take it, or build the target with what it needs", "the running binary takes the configuration, the target refuses it (-t in isolation): %s", r.message)
+		}
+		return e.unknown(r.trap, e.newTest)
+	}
+	if more := newWarnings(e.oldTest.output, e.newTest.output); len(more) > 0 {
+		return note("", "-t of the target passes in isolation, with warnings the running binary does not give: %s", strings.Join(more, "; "))
+	}
+	return ok("-t in isolation passes on %s, of the running binary and of the target", i.Paths.Conf)
+}
+
+func newWarnings(old, target string) []string {
+	known := warnings(old)
+	return slices.DeleteFunc(warnings(target), func(w string) bool { return slices.Contains(known, w) })
+}
+
+func prefixRelativePaths(e *examination) Check {
+	i := e.Instance
+	have, will := i.Paths, e.paths
+	if have.Prefix == will.Prefix && have.ConfPrefix == will.ConfPrefix {
+		return ok("both resolve relative paths under %s, and includes and certificates under %s", have.Prefix, have.ConfPrefix)
+	}
+	var moved []string
+	for _, p := range i.Config.RelativePaths() {
+		from, to := have.Prefix, will.Prefix
+		switch p.Base {
+		case conf.BaseConfPrefix:
+			from, to = have.ConfPrefix, will.ConfPrefix
+		case conf.BaseWorkingDir:
+			continue // of the process, which stays the same
+		}
+		if before, after := filepath.Join(from, p.Value), filepath.Join(to, p.Value); !sameFile(before, after) {
+			moved = append(moved, fmt.Sprintf("%s %s (%s): %s becomes %s", p.Directive.Name, p.Value, p.Directive.Pos(), before, after))
+		}
+	}
+	var rootless []string
+	if before, after := have.Prefix+"html", will.Prefix+"html"; !sameFile(before, after) {
+		for _, server := range withoutRoot(i.Config) {
+			rootless = append(rootless, fmt.Sprintf("server without root (%s): %s becomes %s", server.Pos(), before, after))
+		}
+	}
+	remedy := fmt.Sprintf("build the target with the running nginx's prefix (graft build --like %d keeps it), or write these paths absolute, below %s", i.Master.PID, have.Prefix)
+	differ := fmt.Sprintf("the prefix is %s, and %s under the target", have.Prefix, will.Prefix)
+	switch {
+	case len(moved) > 0:
+		return blocker(remedy, "%s: %s", differ, strings.Join(append(moved, rootless...), "; "))
+	case len(rootless) > 0:
+		return warning(remedy, "%s: %s", differ, strings.Join(rootless, "; "))
+	}
+	return note("", "%s, but no relative path of %s depends on it; logs and temporary files of the compiled-in defaults move", differ, have.Conf)
+}
+
+func sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err := procfs.Identify(a)
+	if err != nil {
+		return false
+	}
+	y, err := procfs.Identify(b)
+	return err == nil && x == y
+}
+
+// withoutRoot lists the http servers that fall back to the compiled-in `root html`. One whose every
+// request is answered otherwise is listed, too: that is not for a look to decide.
+func withoutRoot(c *conf.Config) []*conf.Directive {
+	var list []*conf.Directive
+	for _, server := range c.Find("server") {
+		if !server.IsBlock || server.Context() != "http" || c.Effective(server, "root") != nil {
+			continue
+		}
+		if answersItself(server) {
+			continue
+		}
+		list = append(list, server)
+	}
+	return list
+}
+
+// answersItself tells whether a server returns before any location is looked for.
+func answersItself(server *conf.Directive) bool {
+	return slices.ContainsFunc(server.Block, func(d *conf.Directive) bool { return d.Name == "return" })
+}
