@@ -74,25 +74,35 @@ func Flags() []string {
 // Debian is this distribution's own nginx, unpacked from its packages.
 func Debian(t testing.TB) Binary {
 	t.Helper()
-	dir, err := fetchDebian(t.Context())
+	bin, err := FetchDebian(t.Context())
 	if err != nil {
-		t.Fatalf("nginxtest: the distribution's nginx: %v", err)
+		t.Fatalf("nginxtest: %v", err)
+	}
+	return bin
+}
+
+// FetchDebian is [Debian] for programs that are no tests. Outside a sandbox it
+// brings the packages into the cache first.
+func FetchDebian(ctx context.Context) (Binary, error) {
+	dir, err := fetchDebian(ctx)
+	if err != nil {
+		return Binary{}, fmt.Errorf("the distribution's nginx: %w", err)
 	}
 	path := filepath.Join(dir, "usr/sbin/nginx")
-	out, err := exec.CommandContext(t.Context(), path, "-v").CombinedOutput()
+	out, err := exec.CommandContext(ctx, path, "-v").CombinedOutput()
 	if err != nil {
-		t.Fatalf("nginxtest: the distribution's nginx does not start (are its libraries installed?): %v\n%s", err, out)
+		return Binary{}, fmt.Errorf("the distribution's nginx does not start (are its libraries installed?): %w\n%s", err, out)
 	}
 	_, version, ok := strings.Cut(string(out), "nginx/")
 	if !ok {
-		t.Fatalf("nginxtest: the distribution's nginx: odd version %q", out)
+		return Binary{}, fmt.Errorf("the distribution's nginx: odd version %q", out)
 	}
 	return Binary{
 		Path:    path,
 		Version: strings.Fields(version)[0],
 		Modules: filepath.Join(dir, "usr/lib/nginx/modules"),
 		Root:    dir,
-	}
+	}, nil
 }
 
 // Release is nginx of that version (1.18.0, 1.22.1 or 1.26.3), compiled with
@@ -129,11 +139,18 @@ func Build(t testing.TB, tree string, flags ...string) Binary {
 // refused where that root is the machine's.
 func Install(t testing.TB, bin Binary) {
 	t.Helper()
+	if err := LayOver(t.Context(), bin); err != nil {
+		t.Fatalf("nginxtest: Install: %v", err)
+	}
+}
+
+// LayOver is [Install] for programs that are no tests.
+func LayOver(ctx context.Context, bin Binary) error {
 	if !sandbox.Inside() {
-		t.Fatal("nginxtest: Install works in a sandbox only: have TestMain call nginxtest.Main")
+		return errors.New("refused: this is not a sandbox (have TestMain call nginxtest.Main)")
 	}
 	if bin.Root == "" {
-		t.Fatalf("nginxtest: Install: %s does not come from packages", bin.Path)
+		return fmt.Errorf("%s does not come from packages", bin.Path)
 	}
 	// As dpkg does, through directories that are links (/lib). The default site
 	// is what the packages' postinst makes of it.
@@ -141,9 +158,8 @@ func Install(t testing.TB, bin Binary) {
 		ln -sf /etc/nginx/sites-available/default /etc/nginx/sites-enabled/default
 		mkdir -p /var/www/html
 		cp /usr/share/nginx/html/index.html /var/www/html/index.nginx-debian.html`
-	if _, err := output(exec.CommandContext(t.Context(), "sh", "-ec", script, "sh", bin.Root)); err != nil {
-		t.Fatalf("nginxtest: Install: %v", err)
-	}
+	_, err := output(exec.CommandContext(ctx, "sh", "-ec", script, "sh", bin.Root))
+	return err
 }
 
 // fetchAll brings everything into the cache that cannot be had in a sandbox.

@@ -94,7 +94,7 @@ func writeContent(prefix string) error {
 	if err != nil {
 		return err
 	}
-	cert, key, err := selfSigned()
+	cert, key, err := SelfSigned()
 	if err != nil {
 		return err
 	}
@@ -107,8 +107,8 @@ func writeContent(prefix string) error {
 		os.WriteFile(filepath.Join(prefix, "conf/key.pem"), key, 0o600))
 }
 
-// selfSigned makes a certificate for loopback, and its key, in PEM.
-func selfSigned() (cert, key []byte, err error) {
+// SelfSigned makes a certificate for loopback, and its key, in PEM.
+func SelfSigned() (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
