@@ -201,6 +201,19 @@ func (f *Format) Parse(line []byte) (Request, bool) {
 	return m.found, true
 }
 
+// Formats are those that lines are written to one file in.
+type Formats []*Format
+
+// Parse is what the first format that fits makes of a line.
+func (fs Formats) Parse(line []byte) (Request, bool) {
+	for _, f := range fs {
+		if r, ok := f.Parse(line); ok {
+			return r, true
+		}
+	}
+	return Request{}, false
+}
+
 // matcher is one line being matched.
 type matcher struct {
 	*Format

@@ -15,25 +15,20 @@ type Counts struct {
 	Malformed int64 `json:"malformed"` // lines that none of the formats has written
 }
 
-// Add counts one line, in the first of the formats that fits, and returns what it says.
-func (c *Counts) Add(line []byte, formats []*Format) (Request, bool) {
-	for _, f := range formats {
-		if r, ok := f.Parse(line); ok {
-			c.Total++
-			if r.Is5xx() {
-				c.Errors5xx++
-			}
-			return r, true
-		}
-	}
-	c.Malformed++
-	return Request{}, false
-}
-
 // Tail counts the whole lines within the last maxBytes bytes of a file. A missing file has none.
-func Tail(path string, formats []*Format, maxBytes int64) (Counts, error) {
+func Tail(path string, formats Formats, maxBytes int64) (Counts, error) {
 	var c Counts
-	err := TailLines(path, maxBytes, func(line []byte) { c.Add(line, formats) })
+	err := TailLines(path, maxBytes, func(line []byte) {
+		r, ok := formats.Parse(line)
+		switch {
+		case !ok:
+			c.Malformed++
+			return
+		case r.Is5xx():
+			c.Errors5xx++
+		}
+		c.Total++
+	})
 	return c, err
 }
 

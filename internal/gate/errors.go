@@ -28,7 +28,9 @@ type errorLines struct {
 	old, new side
 	unknown  analysis.Lines
 	waiting  []waitingLine
-	// usual are the classes of emerg and alert lines that the old generation writes.
+	// usual are the classes of severe lines that the old generation writes. Busy hosts have some at
+	// all times: "could not allocate new session in SSL session shared cache" is an alert, each
+	// scanner's broken TLS handshake is crit.
 	usual    map[string]bool
 	familiar int64
 }
@@ -117,8 +119,8 @@ func (e *errorLines) sort(l accesslog.ErrorLine) bool {
 // starts could have written it: both masters were up when the gate began, so it was a third nginx,
 // such as `nginx -t` on a configuration with an error.
 func (e *errorLines) giveUp(l accesslog.ErrorLine) {
-	thirdStarts := l.Level == accesslog.Emerg && starting.MatchString(l.Message)
-	if severe(l.Level) && !thirdStarts && !e.usual[class(l.Message)] {
+	third := l.Level == accesslog.Emerg && starting.MatchString(l.Message)
+	if rank(l.Level) <= rank(accesslog.Alert) && !third && !e.usual[class(l.Message)] {
 		e.take(&e.new, unknown, l)
 		return
 	}
@@ -166,7 +168,8 @@ func (s *side) texts() []string {
 	return texts
 }
 
-func severe(l accesslog.Level) bool { return l == accesslog.Emerg || l == accesslog.Alert }
+// severe lines are the ones that can fail a gate.
+func severe(l accesslog.Level) bool { return rank(l) <= rank(accesslog.Crit) }
 
 // rank is 0 for the worst level.
 func rank(l accesslog.Level) int {
@@ -190,10 +193,16 @@ func count(n *analysis.Lines, l accesslog.Level) {
 	}
 }
 
-// class is a message without its numbers and without what it says of one request.
+// class is what a message complains of, without its numbers, the error behind it and the request it
+// was about.
 func class(message string) string {
-	message, _, _ = strings.Cut(message, ", client: ")
-	return numbers.ReplaceAllString(message, "0")
+	end := len(message)
+	for _, mark := range [...]string{", client: ", " ("} {
+		if at := strings.Index(message, mark); at >= 0 {
+			end = min(end, at)
+		}
+	}
+	return numbers.ReplaceAllString(message[:end], "0")
 }
 
 var numbers = regexp.MustCompile(`[0-9]+`)

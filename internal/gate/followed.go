@@ -25,7 +25,7 @@ func (f *followed) poll(log *slog.Logger, fn func(line []byte)) {
 // accessWatch counts the requests of one access log.
 type accessWatch struct {
 	followed
-	formats   []*accesslog.Format
+	formats   accesslog.Formats
 	requests  analysis.Requests // graft's own left out where their lines show it
 	own       analysis.Requests // graft's own, by their User-Agent
 	blind     bool              // some format does not tell graft's own requests
@@ -42,21 +42,15 @@ func newAccessWatch(log AccessLog, f *accesslog.Follower) *accessWatch {
 
 // take counts a line. Where it tells its worker, those of the old generation do not count.
 func (a *accessWatch) take(line []byte, pids *generations) {
-	for _, format := range a.formats {
-		r, ok := format.Parse(line)
-		if !ok {
-			continue
-		}
-		switch {
-		case string(r.UserAgent) == userAgent:
-			addRequest(&a.own, r)
-		case pids.of[r.PID] == oldGeneration:
-		default:
-			addRequest(&a.requests, r)
-		}
-		return
+	r, ok := a.formats.Parse(line)
+	switch {
+	case !ok:
+		a.malformed++
+	case string(r.UserAgent) == userAgent:
+		addRequest(&a.own, r)
+	case pids.of[r.PID] != oldGeneration:
+		addRequest(&a.requests, r)
 	}
-	a.malformed++
 }
 
 func addRequest(n *analysis.Requests, r accesslog.Request) {

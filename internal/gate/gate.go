@@ -48,6 +48,7 @@ type Watch struct {
 	access  []*accessWatch
 	errLogs []*followed
 	unseen  []string // logs that turned out not to be observable
+	past    past
 }
 
 // interval is the time between two looks. A worker that lives for a shorter time is known only from
@@ -81,6 +82,7 @@ func Start(ctx context.Context, cfg Config) (*Watch, error) {
 	}
 	ctx, w.cancel = context.WithCancel(ctx)
 	w.begun = time.Now()
+	w.past.note(w.begun, analysis.Evidence{})
 	var err error
 	if w.probes, err = startProbes(ctx, cfg.Targets, baseline, cfg.ProbeRate); err != nil {
 		w.cancel()
@@ -133,6 +135,11 @@ func (w *Watch) look(now time.Time) {
 	for _, l := range w.access {
 		l.poll(w.cfg.Log, func(line []byte) { l.take(line, w.pids) })
 	}
+	if w.past.due(now) {
+		var e analysis.Evidence
+		w.report(&e)
+		w.past.note(now, e)
+	}
 }
 
 // Evidence is what the gate has seen up to now, or up to its end.
@@ -157,16 +164,24 @@ func (w *Watch) Evidence() analysis.Evidence {
 		Logged:      len(w.access) > 0,
 		Unobserved:  append([]string(nil), w.unseen...),
 	}
-	answered, errors5xx := w.probes.report(&e)
-	w.reportAccess(&e, analysis.Requests{Total: answered, Errors5xx: errors5xx})
+	w.report(&e)
+	w.past.recent(until, &e)
 	return e
+}
+
+// report writes the probes' and the access logs' sums into e.
+func (w *Watch) report(e *analysis.Evidence) {
+	own := w.probes.report(e)
+	w.reportAccess(e, own)
 }
 
 // follow opens the logs. What cannot be observed is noted, what fails otherwise is an error.
 func (w *Watch) follow() error {
 	for _, path := range w.cfg.Logs.Error {
-		if err := accesslog.TailLines(path, recallBytes, w.errors.recall); err != nil && !errors.Is(err, accesslog.ErrUnobservable) {
-			return err
+		for _, file := range []string{path + rotatedSuffix, path} {
+			if err := accesslog.TailLines(file, recallBytes, w.errors.recall); err != nil && !errors.Is(err, accesslog.ErrUnobservable) {
+				return err
+			}
 		}
 		f, err := w.open(path)
 		if err != nil {

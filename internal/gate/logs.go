@@ -24,7 +24,7 @@ type Logs struct {
 // AccessLog is a file and the formats that lines are written to it in, usually one.
 type AccessLog struct {
 	Path    string
-	Formats []*accesslog.Format
+	Formats accesslog.Formats
 }
 
 // InstanceLogs finds an instance's logs. The paths are those the instance sees; root is where that
@@ -56,8 +56,11 @@ func (l *logFinder) access(c *conf.Config) {
 		switch {
 		case log.Kind == conf.LogOff:
 			continue
+		case log.Kind == conf.LogVariable:
+			l.skip("access_log", log, "its name has variables")
+			continue
 		case log.Kind != conf.LogFile:
-			l.skip("access_log", log, "it goes to a "+string(log.Kind))
+			l.skip("access_log", log, "it goes to "+string(log.Kind))
 			continue
 		case slices.ContainsFunc(log.Directive.Args, func(a string) bool { return a == "gzip" || strings.HasPrefix(a, "gzip=") }):
 			l.skip("access_log", log, "it is written compressed")
@@ -80,7 +83,7 @@ func (l *logFinder) addAccess(file string, format *accesslog.Format) {
 			return
 		}
 	}
-	l.Access = append(l.Access, AccessLog{file, []*accesslog.Format{format}})
+	l.Access = append(l.Access, AccessLog{file, accesslog.Formats{format}})
 }
 
 func compile(c *conf.Config, log conf.Log) (*accesslog.Format, error) {
@@ -135,19 +138,26 @@ func (l *logFinder) skip(directive string, log conf.Log, why string) {
 	}
 }
 
-// Before counts the requests in the last maxBytes bytes of each access log, by its path: what the
-// instance did before it was touched. A log that cannot be read has none.
+// rotatedSuffix is what logrotate gives to the newest rotated file, plain where it delays compression.
+const rotatedSuffix = ".1"
+
+// Before counts the requests in the last maxBytes bytes of each access log and of the file rotated
+// last, by the log's path: what the instance did before it was touched. A log that cannot be
+// observed has none.
 func (l Logs) Before(maxBytes int64) (map[string]analysis.Requests, error) {
 	before := make(map[string]analysis.Requests, len(l.Access))
 	for _, log := range l.Access {
-		c, err := accesslog.Tail(log.Path, log.Formats, maxBytes)
-		if errors.Is(err, accesslog.ErrUnobservable) {
-			continue
+		for _, file := range []string{log.Path + rotatedSuffix, log.Path} {
+			c, err := accesslog.Tail(file, log.Formats, maxBytes)
+			if errors.Is(err, accesslog.ErrUnobservable) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			sum := before[log.Path]
+			before[log.Path] = analysis.Requests{Total: sum.Total + c.Total, Errors5xx: sum.Errors5xx + c.Errors5xx}
 		}
-		if err != nil {
-			return nil, err
-		}
-		before[log.Path] = analysis.Requests{Total: c.Total, Errors5xx: c.Errors5xx}
 	}
 	return before, nil
 }

@@ -71,17 +71,18 @@ func (p *prober) wait() {
 	}
 }
 
-// report writes what became of the probes into e and returns how many answers, and 5xx among them,
-// the access logs may hold for it.
-func (p *prober) report(e *analysis.Evidence) (answered, errors5xx int64) {
+// report writes what became of the probes into e, and returns how many answers the access logs may
+// hold for it.
+func (p *prober) report(e *analysis.Evidence) analysis.Requests {
+	var own analysis.Requests
 	e.ProbeNotes = append(e.ProbeNotes, p.notes...)
 	for _, l := range p.loads {
 		t := l.running.Tally()
 		e.Probes += t.Fates[probe.OK]
 		e.ProbesUnsent += t.Fates[probe.Local]
 		e.ProbesLost += t.Lost() - t.Fates[probe.Local]
-		answered += t.Fates[probe.OK]
-		errors5xx += t.Errors5xx()
+		own.Total += t.Fates[probe.OK]
+		own.Errors5xx += t.Errors5xx()
 		if !l.was5xx {
 			e.Probes5xx += t.Errors5xx()
 		}
@@ -91,5 +92,5 @@ func (p *prober) report(e *analysis.Evidence) (answered, errors5xx int64) {
 			}
 		}
 	}
-	return answered, errors5xx
+	return own
 }

@@ -1,0 +1,141 @@
+package analysis
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	critPerNew = 10 // crit lines of the new generation that are too many if the old one has fewer than half
+	// A share of probes that were answered with 5xx, though their targets were not before.
+	badProbes = 2 * minExcess
+	// One in so many probes that graft could not send leaves the others their meaning.
+	unsentShare = 100
+)
+
+// Judge says whether the evidence is enough and good: any fault fails the gate, whatever else is
+// missing; then anything missing leaves it inconclusive. Each reason stands for itself.
+func Judge(e Evidence, p Policy) (Verdict, []string) {
+	shares := e.shares()
+	if bad := slices.Concat(e.faults(), shares.worse); len(bad) > 0 {
+		return Fail, bad
+	}
+	if missing := slices.Concat(e.gaps(p), shares.doubtful); len(missing) > 0 {
+		return Inconclusive, missing
+	}
+	why := []string{
+		fmt.Sprintf("watched for %s: no worker crashed, no alert", e.Watched.Round(time.Second)),
+		fmt.Sprintf("%d probes answered, none lost", e.Probes),
+	}
+	if e.Logged {
+		why = append(why, "5xx: "+change(e.Before.sample(), e.After))
+	} else {
+		why = append(why, "no access log could be followed: the probes alone speak for the answers")
+	}
+	if e.Familiar > 0 {
+		why = append(why, fmt.Sprintf("%d severe lines of the new binary are such as the old one wrote, and do not count", e.Familiar))
+	}
+	return Pass, append(why, e.Unobserved...)
+}
+
+// faults lists what speaks against the new binary, the access logs apart.
+func (e Evidence) faults() []string {
+	var bad []string
+	if n := len(e.NewCrashes); n > 0 {
+		bad = append(bad, fmt.Sprintf("%d of the new master's processes crashed: %s", n, e.NewCrashes[0]))
+	}
+	if n := e.New.Emerg + e.New.Alert; n > 0 {
+		bad = append(bad, fmt.Sprintf("%d emerg or alert lines of the new binary in the error log%s", n, firstOf(e.Sample)))
+	}
+	if e.New.Crit >= critPerNew && e.New.Crit > 2*e.Old.Crit {
+		bad = append(bad, fmt.Sprintf("%d crit lines of the new binary in the error log, %d of the old%s", e.New.Crit, e.Old.Crit, firstOf(e.Sample)))
+	}
+	if e.ProbesLost > 0 {
+		bad = append(bad, fmt.Sprintf("%d of %d probes were lost%s", e.ProbesLost, e.Probes+e.ProbesLost, firstOf(e.ProbeNotes)))
+	}
+	probes := Requests{e.Probes, e.Probes5xx}
+	if probes.Errors5xx >= minErrors && probes.Share() >= badProbes || sudden(0, e.RecentProbes, minDoubt) {
+		bad = append(bad, fmt.Sprintf("%d of %d probes were answered with 5xx though they were not before, %d of the last %d",
+			e.Probes5xx, e.Probes, e.RecentProbes.Errors5xx, e.RecentProbes.Total))
+	}
+	return bad
+}
+
+// findings are the comparisons of the access logs in words.
+type findings struct{ worse, doubtful []string }
+
+func (e Evidence) shares() findings {
+	var f findings
+	for _, l := range e.Logs {
+		f.add("5xx in "+l.Log, l.Before.sample(), l.After)
+	}
+	before, after := e.Before.sample(), e.After
+	if len(e.Logs) > 0 {
+		before, after = together(e.Logs)
+	}
+	if len(e.Logs) != 1 { // of one, all has been said
+		f.add("5xx", before, after)
+	}
+	if sudden(before.share, e.Recent, minErrors) {
+		f.worse = append(f.worse, "5xx in the last minutes: "+change(before, e.Recent))
+	}
+	return f
+}
+
+func (f *findings) add(what string, before sample, after Requests) {
+	switch found, z := compare(before, after); found {
+	case worse:
+		f.worse = append(f.worse, fmt.Sprintf("%s rose: %s (z = %.1f)", what, change(before, after), z))
+	case doubtful:
+		f.doubtful = append(f.doubtful, fmt.Sprintf("%s may have risen: %s", what, change(before, after)))
+	case fine:
+	}
+}
+
+func change(before sample, after Requests) string {
+	if before.n == 0 {
+		return fmt.Sprintf("%.3f %% of %d requests, of nothing known before", 100*after.Share(), after.Total)
+	}
+	return fmt.Sprintf("%.3f %% of %d requests, before %.3f %% of %.0f", 100*after.Share(), after.Total, 100*before.share, before.n)
+}
+
+// gaps lists what is still missing for a verdict, the access logs' shares apart.
+func (e Evidence) gaps(p Policy) []string {
+	var missing []string
+	if p == (Policy{}) {
+		missing = append(missing, "the policy asks for no evidence at all, so there is none that would be enough")
+	}
+	if e.Watched < p.MinDuration || e.Watched <= 0 {
+		missing = append(missing, fmt.Sprintf("watched for %s of %s", e.Watched.Round(time.Second), p.MinDuration))
+	}
+	if !e.ErrorLogged {
+		missing = append(missing, "no error log could be followed: a crash would not have been seen"+firstOf(e.Unobserved))
+	}
+	if e.Probes < p.MinProbes {
+		missing = append(missing, fmt.Sprintf("%d of %d probes answered", e.Probes, p.MinProbes))
+	}
+	if e.Logged && e.After.Total < p.MinRequests {
+		missing = append(missing, fmt.Sprintf("%d of %d requests in the access log", e.After.Total, p.MinRequests))
+	}
+	if e.Probes == 0 && e.After.Total == 0 {
+		missing = append(missing, "neither a probe nor a request in an access log was answered")
+	}
+	if !e.Logged && p.MinRequests > 0 && p.MinProbes == 0 {
+		missing = append(missing, "no access log could be followed and no probe was asked for"+firstOf(e.Unobserved))
+	}
+	if e.ProbesUnsent*unsentShare > e.Probes {
+		missing = append(missing, fmt.Sprintf("%d probes could not be sent from here%s", e.ProbesUnsent, firstOf(e.ProbeNotes)))
+	}
+	if probes := (Requests{e.Probes, e.Probes5xx}); probes.Errors5xx >= minDoubt && probes.Share() >= badProbes {
+		missing = append(missing, fmt.Sprintf("%d of %d probes were answered with 5xx", e.Probes5xx, e.Probes))
+	}
+	return missing
+}
+
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return ": " + list[0]
+}
