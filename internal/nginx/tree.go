@@ -70,7 +70,8 @@ func FindMasters(fs procfs.FS) ([]int, error) {
 	return masters, nil
 }
 
-// forkOf tells whether pid is its parent's fork, not yet anything of its own.
+// forkOf tells whether pid is its parent's fork, not yet anything of its own. A new master of the very
+// binary that the old one runs looks the same, until it has workers.
 func forkOf(fs procfs.FS, pid, parent int, title string) bool {
 	above, err := fs.Title(parent)
 	if err != nil || above != title {
@@ -81,7 +82,11 @@ func forkOf(fs procfs.FS, pid, parent int, title string) bool {
 		return false
 	}
 	master, err := procfs.Identify(fs.Path(parent, "exe"))
-	return err == nil && child == master
+	if err != nil || child != master {
+		return false
+	}
+	children, err := fs.Children(pid)
+	return err == nil && len(children) == 0
 }
 
 // ReadTree looks at the master pid and its children.

@@ -70,7 +70,7 @@ func argvReused(e *examination) Check {
 		return blocker("restart the running nginx without -e, or take a target of 1.19.5 or later",
 			"the arguments %s hold -e, which %s %s does not know", argv, e.build.Flavor, e.build.Version)
 	}
-	if e.newTest.err == nil && !e.newTest.passed() {
+	if e.newTest.refused() {
 		if r := classify(e.newTest.output); r.trap == "argv-reused" {
 			return blocker("restart the running nginx without that option", "the target refuses the arguments %s, which are used again word for word: %s", argv, r.message)
 		}

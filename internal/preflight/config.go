@@ -22,7 +22,7 @@ func (e *examination) unknown(first string, o outcome) Check {
 
 // refusedBy answers with a blocker if `-t` of the target ran into that trap.
 func (e *examination) refusedBy(trap, remedy string) (c Check, found bool) {
-	if e.newTest.err != nil || e.newTest.passed() || e.broken() {
+	if !e.newTest.refused() || e.broken() {
 		return Check{}, false
 	}
 	r := classify(e.newTest.output)
@@ -34,7 +34,7 @@ func (e *examination) refusedBy(trap, remedy string) (c Check, found bool) {
 
 // broken tells whether the configuration on disk is refused by the binary that runs, too: then it
 // says nothing about the target.
-func (e *examination) broken() bool { return e.oldTest.err == nil && !e.oldTest.passed() }
+func (e *examination) broken() bool { return e.oldTest.refused() }
 
 // fromTest answers for a trap that only `-t` of the target can find.
 func (e *examination) fromTest(trap, remedy string) Check {
@@ -56,7 +56,7 @@ func moduleLost(e *examination) Check {
 
 func moduleAlreadyLoaded(e *examination) Check {
 	remedy := "remove the load_module line: the target has the module built in"
-	if e.newTest.err == nil {
+	if e.newTest.refused() {
 		if at := classify(e.newTest.output).at; at != "" {
 			remedy = fmt.Sprintf("remove the load_module line at %s: the target has the module built in", at)
 		}

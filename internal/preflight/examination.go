@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"graft/internal/nginx"
+	"graft/internal/sandbox"
 )
 
 // examination is what several checks need, found out once.
@@ -28,6 +29,9 @@ type examination struct {
 }
 
 func examine(ctx context.Context, s Subject) (*examination, error) {
+	if s.Sandboxed == nil {
+		s.Sandboxed = sandbox.Command
+	}
 	e := &examination{Subject: s, binary: realPath(s), build: s.Target.Manifest.Build}
 	var names []string
 	for _, h := range s.Instance.Config.Hostnames() {
@@ -59,7 +63,7 @@ func (e *examination) tryTarget(ctx context.Context, b bench, names []string) {
 	e.newHelp = b.run(ctx, target, nil, nil, "-Vh")
 	if !e.newHelp.passed() {
 		e.newTest = e.newHelp
-		if e.newHelp.err == nil {
+		if e.newHelp.refused() {
 			e.newHelpHere = b.run(ctx, target, os.Environ(), nil, "-Vh")
 			e.missing = missingLibraries(b.run(ctx, target, []string{"LD_TRACE_LOADED_OBJECTS=1"}, nil).output)
 		}
@@ -70,7 +74,7 @@ func (e *examination) tryTarget(ctx context.Context, b bench, names []string) {
 		e.build = build
 	}
 	e.newTest = b.test(ctx, target, e.environment(), names)
-	if !e.newTest.passed() && e.newTest.err == nil {
+	if e.newTest.refused() {
 		e.newTestHere = b.test(ctx, target, os.Environ(), names)
 	}
 }

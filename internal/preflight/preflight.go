@@ -87,9 +87,6 @@ func Run(ctx context.Context, s Subject) ([]Check, error) {
 	if s.Instance.Master.PID == 0 || len(s.Instance.Argv) == 0 {
 		return nil, errors.New("preflight: no instance: its master was not inspected")
 	}
-	if s.Sandboxed == nil {
-		s.Sandboxed = sandbox.Command
-	}
 	e, err := examine(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("preflight: %w", err)

@@ -30,14 +30,16 @@ type bench struct {
 	path string // of the binary
 }
 
-// outcome is what a program said.
+// outcome is what a program said. The zero value has passed nothing.
 type outcome struct {
+	ran    bool
 	output string
 	code   int   // its exit code
 	err    error // it could not be tried: nothing is known
 }
 
-func (o outcome) passed() bool { return o.err == nil && o.code == 0 }
+func (o outcome) passed() bool  { return o.ran && o.code == 0 }
+func (o outcome) refused() bool { return o.ran && o.code != 0 }
 
 // begun separates what laying things out may print from what the program prints.
 const begun = "graft: the program begins"
@@ -99,11 +101,11 @@ func (b bench) try(ctx context.Context, p program, env, hosts, args []string) (o
 	case !started && runErr != nil:
 		return outcome{}, errors.Join(runErr, errors.New(strings.TrimSpace(before)))
 	case exited:
-		return outcome{output: strings.TrimSpace(said), code: exit.ExitCode()}, nil
+		return outcome{ran: true, output: strings.TrimSpace(said), code: exit.ExitCode()}, nil
 	case runErr != nil:
 		return outcome{}, runErr
 	}
-	return outcome{output: strings.TrimSpace(said)}, nil
+	return outcome{ran: true, output: strings.TrimSpace(said)}, nil
 }
 
 // hostNotFound is how nginx names a name that it cannot resolve, most directives one way, resolver another.
