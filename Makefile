@@ -2,7 +2,7 @@ GO ?= go
 # Pinned, and built by go when it is first asked for: no part of `make test`.
 LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test bench lint fmt deps
+.PHONY: build test demo bench lint fmt deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
@@ -12,6 +12,12 @@ test: deps
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed (make fmt):"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) test -timeout 30m ./...
+
+# A migration and a rollback under load, in a sandbox. OPENRESTY=openresty-….tar.gz builds that instead of
+# the distribution's sources.
+demo: deps build
+	$(GO) build -o bin/demo ./internal/demo
+	OPENRESTY="$(OPENRESTY)" bin/demo bin/graft
 
 bench: deps
 	$(GO) test -run '^$$' -bench . -timeout 30m ./...
