@@ -108,8 +108,9 @@ func (b bench) try(ctx context.Context, p program, env, hosts, args []string) (o
 	return outcome{ran: true, output: strings.TrimSpace(said)}, nil
 }
 
-// hostNotFound is how nginx names a name that it cannot resolve, most directives one way, resolver another.
-var hostNotFound = regexp.MustCompile(`host not found in [^"]*"(?:\w+://)?\[?([^":/\]]+)|\] ([^ ":]+)[^ ]*: host not found`)
+// hostNotFound is how nginx names a name that it cannot resolve, most directives one way, resolver
+// another. What cannot be a name (a parameter taken for one) is left to fail.
+var hostNotFound = regexp.MustCompile(`host not found in [^"\n]*"(?:\w+://)?([\w.-]+)[:/"]|\[emerg\] (?:\d+#\d+: )?([\w.-]+)(?::\d+)?: host not found`)
 
 // maxNames bounds the names that are learnt from nginx's own messages.
 const maxNames = 16
