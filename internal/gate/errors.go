@@ -60,7 +60,7 @@ func (e *errorLines) recall(line []byte) {
 }
 
 func (e *errorLines) addUsual(l accesslog.ErrorLine) {
-	if _, crash := accesslog.ParseExit(l.Message); !crash && len(e.usual) < maxClasses {
+	if _, crash := crashOf(l); !crash && len(e.usual) < maxClasses {
 		e.usual[class(l.Message)] = true
 	}
 }
@@ -131,7 +131,7 @@ func (e *errorLines) giveUp(l accesslog.ErrorLine) {
 var starting = regexp.MustCompile(` in \S+:\d+$|^bind\(\) to |^still could not bind\(\)|^open\(\) ".*" failed`)
 
 func (e *errorLines) take(s *side, whose generation, l accesslog.ErrorLine) {
-	if exit, ok := accesslog.ParseExit(l.Message); ok && l.Level == accesslog.Alert {
+	if exit, ok := crashOf(l); ok {
 		e.pids.learn(exit.PID, whose)
 		if len(s.crashes) < maxCrashes {
 			s.crashes = append(s.crashes, l.Message)
@@ -196,13 +196,28 @@ func count(n *analysis.Lines, l accesslog.Level) {
 // class is what a message complains of, without its numbers, the error behind it and the request it
 // was about.
 func class(message string) string {
-	end := len(message)
+	end := min(len(message), maxText)
 	for _, mark := range [...]string{", client: ", " ("} {
 		if at := strings.Index(message, mark); at >= 0 {
 			end = min(end, at)
 		}
 	}
-	return numbers.ReplaceAllString(message[:end], "0")
+	masked := make([]byte, 0, end)
+	for i := range end {
+		switch c := message[i]; {
+		case c < '0' || c > '9':
+			masked = append(masked, c)
+		case i == 0 || masked[len(masked)-1] != '0':
+			masked = append(masked, '0')
+		}
+	}
+	return string(masked)
 }
 
-var numbers = regexp.MustCompile(`[0-9]+`)
+// crashOf tells whether a master says that a child ended by a signal.
+func crashOf(l accesslog.ErrorLine) (accesslog.Exit, bool) {
+	if l.Level != accesslog.Alert {
+		return accesslog.Exit{}, false
+	}
+	return accesslog.ParseExit(l.Message)
+}

@@ -39,6 +39,9 @@ func (g *generations) note(master nginx.Process, whose generation) {
 	if _, known := g.of[master.PID]; !known {
 		g.of[master.PID] = whose
 	}
+	if children, err := g.fs.Children(master.PID); err != nil || g.allKnown(children, whose) {
+		return // the usual case, in a single read
+	}
 	tree, err := nginx.ReadTree(g.fs, master.PID)
 	if err != nil || tree.Master != master {
 		return // it has ended; who notices that is not the gate
@@ -46,6 +49,16 @@ func (g *generations) note(master nginx.Process, whose generation) {
 	for _, w := range tree.Workers {
 		g.of[w.PID] = whose // a pid that comes back is the living one's
 	}
+}
+
+// allKnown tells whether there is nothing to learn of a master's children.
+func (g *generations) allKnown(children []int, whose generation) bool {
+	for _, pid := range children {
+		if g.of[pid] != whose && pid != g.new.PID {
+			return false
+		}
+	}
+	return true
 }
 
 // learn notes what a master's own line tells about a child that came and went between two looks.
