@@ -24,7 +24,7 @@ type Position struct {
 //     so for as long as they live (logrotate signals the newer master only);
 //   - copytruncate: a file that has become shorter is read from its beginning. What was written
 //     between the copy and the truncation is lost, as it is to everybody else;
-//   - a file that is missing is waited for.
+//   - a file that is missing is waited for; one that comes and goes between two Polls is never seen.
 //
 // It has no goroutine: whoever calls Poll sets the pace. It is not safe for concurrent use.
 type Follower struct {
