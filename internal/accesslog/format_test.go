@@ -33,6 +33,7 @@ func TestCombined(t *testing.T) {
 		"cut in the midst":       {head + `"GET / HT`, 0, ""},
 		"something behind":       {head + `"GET / HTTP/1.1" 200 612 "-" "curl/8" 1`, 0, ""},
 		"four digits":            {head + `"GET / HTTP/1.1" 2000 612 "-" "curl/8"`, 0, ""},
+		"a quote nginx escapes":  {head + `"GET /" 500 1 HTTP/1.1" 200 612 "-" "curl/8"`, 0, ""},
 		"empty":                  {"", 0, ""},
 		"another format":         {`{"status":200}`, 0, ""},
 		"a line that never fits": {strings.Repeat(" - [", 5000), 0, ""},
