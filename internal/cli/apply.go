@@ -169,7 +169,7 @@ func (a *app) apply(ctx context.Context, plan migrate.Plan, opts migrate.Options
 	if err := lock.Describe(holder(rec.ID)); err != nil {
 		return err
 	}
-	_, err = a.run(ctx, state, rec, opts, nil)
+	_, err = a.run(ctx, state, rec, opts, migrate.Finished, nil)
 	return err
 }
 
@@ -219,7 +219,7 @@ func holder(migration string) journal.Holder {
 }
 
 // run carries a migration on under the lock. prepare may turn the engine around first.
-func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, opts migrate.Options, prepare func(*migrate.Engine) error) (migrate.Outcome, error) {
+func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, opts migrate.Options, wanted migrate.Phase, prepare func(*migrate.Engine) error) (migrate.Outcome, error) {
 	target, err := a.artifact(rec.Plan.Target.Artifact)
 	if err != nil {
 		return migrate.Outcome{}, err
@@ -253,11 +253,11 @@ func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, 
 	if err != nil {
 		return outcome, failf(CodeHalted, "the host is as graft status shows it; graft resume goes on, graft rollback goes back", "%w", err)
 	}
-	return outcome, a.conclude(rec, outcome)
+	return outcome, a.conclude(rec, outcome, wanted)
 }
 
-// conclude answers with the outcome and gives it its exit code.
-func (a *app) conclude(rec migrate.Record, o migrate.Outcome) error {
+// conclude answers with the outcome and gives it its exit code: none if it is what was wanted.
+func (a *app) conclude(rec migrate.Record, o migrate.Outcome, wanted migrate.Phase) error {
 	if o.Return {
 		return nil // the caller goes on
 	}
@@ -265,6 +265,9 @@ func (a *app) conclude(rec migrate.Record, o migrate.Outcome) error {
 		if err := a.answer(map[string]any{"migration": rec.ID, "outcome": o}, nil); err != nil {
 			return err
 		}
+	}
+	if o.Phase == wanted {
+		return nil
 	}
 	return outcomeError(o)
 }

@@ -72,7 +72,7 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 func (a *app) buildRequest(ctx context.Context, f buildFlags, like string) (build.Request, error) {
-	r := build.Request{Source: f.source, Modules: f.modules, Prefix: f.prefix, Jobs: f.jobs, Refresh: f.refresh, Log: a.log()}
+	r := build.Request{Source: f.source, Modules: f.modules, Prefix: f.prefix, Jobs: f.jobs, Refresh: f.refresh}
 	for i, dir := range r.Modules {
 		abs, err := filepath.Abs(dir)
 		if err != nil {

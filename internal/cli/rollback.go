@@ -26,7 +26,7 @@ func (a *app) resumeCommand() *cobra.Command {
 			if flags.detach {
 				return a.detach(cmd.Context(), "")
 			}
-			return a.takeOver(cmd.Context(), flags.options, nil)
+			return a.takeOver(cmd.Context(), flags.options, migrate.Finished, nil)
 		},
 	}
 	flags.add(cmd)
@@ -47,12 +47,12 @@ func (a *app) finishCommand() *cobra.Command {
 				return failf(CodeFailed, "graft resume --until parked leads there; nothing was changed",
 					"finish ends a parked migration; this one is %s", status.Phase)
 			}
-			if ordered, err := a.order(cmd.Context(), migrate.OrderFinish); ordered || err != nil {
+			if ordered, err := a.order(cmd.Context(), migrate.OrderFinish, migrate.Finished); ordered || err != nil {
 				return err
 			}
 			options := migrate.Defaults()
 			options.Park = 0
-			return a.takeOver(cmd.Context(), options, func(e *migrate.Engine) error { e.PassByHand(); return nil })
+			return a.takeOver(cmd.Context(), options, migrate.Finished, func(e *migrate.Engine) error { e.PassByHand(); return nil })
 		},
 	}
 }
@@ -64,22 +64,12 @@ func (a *app) rollbackCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			if ordered, err := a.order(ctx, migrate.OrderRollback); ordered || err != nil {
-				return rolledBack(err)
+			if ordered, err := a.order(ctx, migrate.OrderRollback, migrate.RolledBack); ordered || err != nil {
+				return err
 			}
-			err := a.takeOver(ctx, returnOptions(), func(e *migrate.Engine) error { return e.RollBack("the operator asked for it") })
-			return rolledBack(err)
+			return a.takeOver(ctx, returnOptions(), migrate.RolledBack, func(e *migrate.Engine) error { return e.RollBack("the operator asked for it") })
 		},
 	}
-}
-
-// rolledBack: what is a failure to apply is what rollback was asked for.
-func rolledBack(err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.Code == CodeRolledBack {
-		return nil
-	}
-	return err
 }
 
 // returnOptions are those of the way back from finished: a migration that should not take days.
@@ -89,8 +79,9 @@ func returnOptions() migrate.Options {
 	return o
 }
 
-// takeOver takes the lock and carries the current migration on.
-func (a *app) takeOver(ctx context.Context, opts migrate.Options, prepare func(*migrate.Engine) error) error {
+// takeOver takes the lock and carries the current migration on. It has done what it was asked for if
+// that ends in the wanted phase.
+func (a *app) takeOver(ctx context.Context, opts migrate.Options, wanted migrate.Phase, prepare func(*migrate.Engine) error) error {
 	state, err := a.state()
 	if err != nil {
 		return err
@@ -111,7 +102,7 @@ func (a *app) takeOver(ctx context.Context, opts migrate.Options, prepare func(*
 	if err := lock.Describe(holder(rec.ID)); err != nil {
 		return err
 	}
-	outcome, err := a.run(ctx, state, rec, opts, prepare)
+	outcome, err := a.run(ctx, state, rec, opts, wanted, prepare)
 	if err != nil || !outcome.Return {
 		return err
 	}
@@ -162,19 +153,19 @@ func (a *app) goBack(ctx context.Context, state migrate.State, rec migrate.Recor
 	}
 	a.say("finished already: going back is a migration of its own, %s", back.ID)
 	opts.Undetermined = migrate.GiveUp
-	if _, err := a.run(ctx, state, back, opts, nil); err != nil {
+	if _, err := a.run(ctx, state, back, opts, migrate.Finished, nil); err != nil {
 		return err
 	}
-	left, err := rec.Remove()
+	left, err := rec.Remove(a.fs)
 	for _, file := range left {
-		a.say("left, because it was changed since it was placed: %s", file)
+		a.say("left: %s", file)
 	}
 	return err
 }
 
 // order hands an order to the graft that runs, and shows what it does until it ends. ordered is
 // false if none runs.
-func (a *app) order(ctx context.Context, order migrate.Order) (ordered bool, err error) {
+func (a *app) order(ctx context.Context, order migrate.Order, wanted migrate.Phase) (ordered bool, err error) {
 	state, err := a.state()
 	if err != nil {
 		return false, err
@@ -201,7 +192,7 @@ func (a *app) order(ctx context.Context, order migrate.Order) (ordered bool, err
 	if outcome.Return {
 		return false, nil
 	}
-	return true, a.conclude(rec, *outcome)
+	return true, a.conclude(rec, *outcome, wanted)
 }
 
 func (a *app) answerStatus(rec migrate.Record) error {

@@ -177,7 +177,7 @@ func describe(e journal.Event) string {
 		return words[e.Step]
 	case e.Event == journal.Failed:
 		return "  failed: " + data.Reason
-	case e.Step == string(migrate.Verify):
+	case data.Master.PID != 0:
 		return fmt.Sprintf("  master %d, %d workers, %d sockets, answers on %d addresses, after %s",
 			data.Master.PID, data.Workers, data.Sockets, len(data.Answered), data.Took.Round(100*time.Microsecond))
 	}

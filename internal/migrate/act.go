@@ -24,7 +24,7 @@ func (e *Engine) do(ctx context.Context, action Action, seen Seen) (any, error) 
 	case Start:
 		return e.start(ctx, seen)
 	case Verify:
-		return e.verify(ctx, seen)
+		return e.verify(ctx)
 	case Park:
 		return nil, e.park(ctx, seen)
 	case Finish:
@@ -122,8 +122,8 @@ func (e *Engine) signalNew(seen Seen, s nginx.Signal, point string) error {
 	return e.signal(seen.New, exe, s, point)
 }
 
-// start sends USR2 and waits for the new master. If it dies at once, the old one takes its pid file
-// back, and the error log tells why.
+// start sends USR2, waits for the new master and verifies it. If it dies at once, the old one takes
+// its pid file back, and the error log tells why.
 func (e *Engine) start(ctx context.Context, seen Seen) (any, error) {
 	if _, err := e.addresses(seen.Old); err != nil {
 		return nil, err
@@ -163,7 +163,8 @@ func (e *Engine) start(ctx context.Context, seen Seen) (any, error) {
 		return nil, e.withErrorLog(err, marks)
 	}
 	e.marks = marks
-	return nil, nil
+	// Nothing is written to the journal in between: an fsync may take longer than nginx's start.
+	return e.verify(ctx)
 }
 
 func orMismatch(err error, holds int) error {
@@ -218,7 +219,7 @@ func (e *Engine) revive(ctx context.Context, seen Seen) error {
 	if err := e.signalOld(seen, nginx.HUP, "hup-old"); err != nil {
 		return err
 	}
-	if err := e.awaitWorkers(ctx, seen.Old, "the old master's workers to come back", e.rec.Plan.Old.Workers); err != nil {
+	if err := e.awaitWorkers(ctx, seen.Old, "the old master's workers to come back", e.rec.Plan.Old.fewest()); err != nil {
 		return err
 	}
 	return e.awaitAnswers(ctx, seen.Old)
@@ -278,11 +279,7 @@ func (e *Engine) unstage() (any, error) {
 	if err := artifact.RemoveLeftovers(e.rec.Plan.Old.Binary); err != nil {
 		return nil, err
 	}
-	placed, err := artifact.ReadPlacement(e.rec.Dir)
-	if err != nil {
-		return nil, err
-	}
-	left, err := placed.Remove("/", e.rec.Dir)
+	left, err := e.rec.Remove(e.fs)
 	if err != nil {
 		return nil, err
 	}

@@ -71,10 +71,9 @@ const (
 // Outcome is how a run ended.
 type Outcome struct {
 	Phase       Phase    `json:"phase"`
-	Reason      string   `json:"reason,omitempty"` // why it turned, halted or holds
-	Why         []string `json:"why,omitempty"`    // the gate's words
-	Turned      bool     `json:"turned,omitempty"` // graft rolled back by itself
-	Untouched   bool     `json:"untouched,omitempty"`
+	Reason      string   `json:"reason,omitempty"`      // why it turned, halted or holds
+	Why         []string `json:"why,omitempty"`         // the gate's words
+	Untouched   bool     `json:"untouched,omitempty"`   // the binary was never replaced
 	Held        bool     `json:"held,omitempty"`        // a gate's deadline passed without enough evidence
 	Interrupted bool     `json:"interrupted,omitempty"` // at a safe point
 	Return      bool     `json:"return,omitempty"`      // finished already: the way back is a migration of its own
@@ -98,7 +97,6 @@ type Engine struct {
 	forced  bool // the operator passes the gate by hand
 	targets []gate.Target
 	logs    gate.Logs
-	before  before
 	marks   gate.Marks // where the error logs ended when USR2 was sent
 	swapped bool       // the binary's path was or may have been touched
 	failed  map[Action]int
@@ -233,7 +231,7 @@ func (e *Engine) act(ctx context.Context, action Action, seen Seen) (*Outcome, e
 	// What has begun is finished: a signal to graft waits for the next safe point.
 	data, err := e.do(context.WithoutCancel(ctx), action, seen)
 	if err == nil {
-		if action == Verify {
+		if action == Start || action == Verify {
 			e.intent.Verified = true
 		}
 		return nil, e.note("", string(action), journal.Done, data)
@@ -277,7 +275,7 @@ func (e *Engine) stop() (*Outcome, error) {
 		}
 		return o, e.note(Finished, stepEnd, journal.Observed, o)
 	}
-	o := &Outcome{Phase: RolledBack, Reason: e.reason, Turned: true, Untouched: !e.swapped}
+	o := &Outcome{Phase: RolledBack, Reason: e.reason, Untouched: !e.swapped}
 	return o, e.note(RolledBack, stepEnd, journal.Observed, o)
 }
 
@@ -370,6 +368,9 @@ func (e *Engine) judge(seen Seen) (analysis.Verdict, *Outcome, error) {
 	if e.gate == nil || e.intent.Goal == RolledBack {
 		return analysis.Inconclusive, nil, nil
 	}
+	if e.gate.passed {
+		return analysis.Pass, nil, nil
+	}
 	verdict, why := e.gate.verdict()
 	if e.forced && verdict != analysis.Fail {
 		verdict, why = analysis.Pass, append([]string{"passed by hand"}, why...)
@@ -381,13 +382,14 @@ func (e *Engine) judge(seen Seen) (analysis.Verdict, *Outcome, error) {
 		}
 		return verdict, nil, e.turn("the gate at " + string(e.phase) + " failed: " + strings.Join(why, "; "))
 	case verdict == analysis.Pass:
-		e.forced = false
+		e.forced, e.gate.passed = false, true
 		return verdict, nil, e.noteGate(verdict, why)
 	case !e.gate.expired():
 		return verdict, nil, nil
 	}
 	switch e.opts.Undetermined {
 	case Proceed:
+		e.gate.passed = true
 		return analysis.Pass, nil, e.noteGate(verdict, append(why, "proceeding all the same, as asked"))
 	case GiveUp:
 		if err := e.noteGate(verdict, why); err != nil {

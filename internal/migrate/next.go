@@ -23,8 +23,8 @@ type Action string
 const (
 	Stage    Action = "stage"    // place the runtime, back up the running binary
 	Swap     Action = "swap"     // put the new binary at the path
-	Start    Action = "start"    // USR2 to the old master
-	Verify   Action = "verify"   // see that the new master serves
+	Start    Action = "start"    // USR2 to the old master, and see that the new one serves
+	Verify   Action = "verify"   // see that the new master serves, where a killed graft left that open
 	Watch    Action = "watch"    // let the gate see more
 	Park     Action = "park"     // WINCH to the old master
 	Finish   Action = "finish"   // QUIT to the old master

@@ -55,8 +55,18 @@ type Old struct {
 	PidFile string        `json:"pid_file"`
 	Conf    string        `json:"conf"`
 	Workers int           `json:"workers"` // that accept
+	ToCome  int           `json:"to_come"` // workers that the configuration on disk asks for; 0: not known
 	Flavor  nginx.Flavor  `json:"flavor"`
 	Version string        `json:"version"`
+}
+
+// fewest is how many workers there are at least once a master is up. Right after a reload more may
+// have been seen.
+func (o Old) fewest() int {
+	if o.ToCome > 0 {
+		return min(o.Workers, o.ToCome)
+	}
+	return o.Workers
 }
 
 // Step is one line of the plan for people: what is done, to whom, and the runbook's number for it.
@@ -91,7 +101,8 @@ func NewPlan(pfs procfs.FS, i nginx.Instance, a artifact.Artifact, checks []pref
 		Checks:   checks,
 		Old: Old{
 			BootID: boot, Master: i.Master, Exe: i.Exe, Binary: binaryPath(i), Argv: i.Argv, Cwd: i.Cwd,
-			PidFile: i.Paths.Pid, Conf: i.Paths.Conf, Workers: i.Accepting(), Flavor: i.Build.Flavor, Version: i.Build.Version,
+			PidFile: i.Paths.Pid, Conf: i.Paths.Conf, Workers: i.Accepting(), ToCome: i.WorkersToCome(pfs),
+			Flavor: i.Build.Flavor, Version: i.Build.Version,
 		},
 	}
 	p.Facts = facts(boot, i, p.Old.Binary, p.Target)
@@ -204,7 +215,7 @@ func steps(p Plan) []Step {
 		{Action: Stage, Does: "back up the running binary from /proc, place the runtime", Path: p.Target.Prefix, Ends: Staged},
 		{Action: Swap, Does: fmt.Sprintf("write %s beside, fsync, rename over the old binary", p.Target.Name), Path: p.Old.Binary, Ends: Swapped},
 		{Action: Start, Does: "start the new binary on the inherited sockets; pid file becomes " + nginx.OldBin(p.Old.PidFile), Signal: string(nginx.USR2), To: old},
-		{Action: Verify, Does: fmt.Sprintf("new master: child of the old, %d workers, all sockets, answers on every address", p.Old.Workers), Ends: Overlap},
+		{Action: Verify, Does: fmt.Sprintf("the new master is the old one's child, has %d workers and all sockets, answers on every address", p.Old.fewest()), Ends: Overlap},
 		{Action: Watch, Does: "gate: both serve the same traffic"},
 		{Action: Park, Does: "old workers finish their connections and leave; the old master keeps the sockets", Signal: string(nginx.WINCH), To: old, Ends: Parked},
 		{Action: Watch, Does: "gate: the new binary serves alone"},

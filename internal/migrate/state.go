@@ -14,6 +14,7 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/durable"
 	"graft/internal/journal"
+	"graft/internal/procfs"
 )
 
 // State is graft's directory on a host:
@@ -172,7 +173,7 @@ func memory(events []journal.Event) Intent {
 		switch {
 		case e.Step == stepTurn:
 			i.Goal = RolledBack
-		case e.Step == string(Verify) && e.Event == journal.Done:
+		case (e.Step == string(Start) || e.Step == string(Verify)) && e.Event == journal.Done:
 			i.Verified = true
 		case e.Step == string(Park) && e.Event == journal.Intent:
 			i.Winched, i.Revived = true, false
@@ -184,14 +185,24 @@ func memory(events []journal.Event) Intent {
 }
 
 // Remove takes the runtime that this migration placed off the host again; left are files that were
-// changed since. The backup and the journal stay.
-func (r Record) Remove() (left []string, err error) {
+// changed since, or the whole prefix if a process still uses it: another instance that was migrated to
+// the same artifact. The backup and the journal stay.
+func (r Record) Remove(pfs procfs.FS) (left []string, err error) {
 	placed, err := artifact.ReadPlacement(r.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
+	}
+	if prefix := r.Plan.Target.Prefix; prefix != "" && len(placed.Files) > 0 {
+		users, err := pfs.Mapping(prefix)
+		if err != nil {
+			return nil, err
+		}
+		if len(users) > 0 {
+			return []string{fmt.Sprintf("%s (process %d uses it)", prefix, users[0])}, placed.Forget(r.Dir)
+		}
 	}
 	return placed.Remove("/", r.Dir)
 }

@@ -26,15 +26,15 @@ type Verified struct {
 }
 
 // verify sees that the new master serves: everything that must hold before the old one's workers go.
-func (e *Engine) verify(ctx context.Context, seen Seen) (any, error) {
+func (e *Engine) verify(ctx context.Context) (any, error) {
 	begin := time.Now()
-	lacking := ""
+	lacking, seen := "", Seen{}
 	err := until(ctx, e.opts.Patience, "the new master to serve", func() (bool, error) {
 		now, err := e.obs.look()
 		if err != nil {
 			return false, err
 		}
-		if now.New.Process != seen.New.Process {
+		if !now.New.Alive() && !now.Forking {
 			return false, errors.New("the new master died at its start")
 		}
 		seen = now
@@ -85,8 +85,8 @@ func (e *Engine) lacking(seen Seen) (string, error) {
 	if holds, err := nginx.ReadPidFile(old.PidFile); err != nil || holds != seen.New.PID {
 		return fmt.Sprintf("%s does not hold its pid %d (%v)", old.PidFile, seen.New.PID, orMismatch(err, holds)), nil
 	}
-	if n := len(seen.New.Workers); n != old.Workers {
-		return fmt.Sprintf("it has %d workers, the old one had %d", n, old.Workers), nil
+	if n := len(seen.New.Workers); n != old.Workers && n != old.ToCome {
+		return fmt.Sprintf("it has %d workers, the old one had %d, the configuration asks for %d", n, old.Workers, old.ToCome), nil
 	}
 	tree, err := nginx.ReadTree(e.fs, seen.New.PID)
 	if err != nil {

@@ -32,16 +32,14 @@ type before struct {
 
 // takeBefore measures the instance while nothing has changed, once, and keeps it for a resume.
 func (e *Engine) takeBefore(ctx context.Context) error {
-	if b, err := e.readBefore(); err == nil {
-		e.before = b
+	if _, err := e.readBefore(); err == nil {
 		return nil
 	}
 	requests, err := e.logs.Before(baselineBytes)
 	if err != nil {
 		return fmt.Errorf("read the access logs: %w", err)
 	}
-	e.before = before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets)}
-	data, err := json.Marshal(e.before)
+	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets)})
 	if err != nil {
 		return err
 	}
@@ -64,6 +62,7 @@ type openGate struct {
 	deadline time.Time
 	evidence analysis.Evidence
 	last     analysis.Verdict
+	passed   bool // for good: what follows is under way
 	why      []string
 }
 

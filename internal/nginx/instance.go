@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"encoding/json"
+	"strconv"
 
 	"graft/internal/nginx/conf"
 	"graft/internal/procfs"
@@ -119,6 +120,30 @@ func (i Instance) PidFileOK() bool { return i.PidFile.Holds == i.Master.PID }
 // Accepting lists the workers that take new connections.
 func (i Instance) Accepting() int {
 	return len(Tree{Workers: i.Workers}.Accepting())
+}
+
+// WorkersToCome is how many workers a master that reads the configuration now starts; 0 if it cannot
+// be told. What runs may differ: within 100 ms of a reload both generations accept.
+func (i Instance) WorkersToCome(fs procfs.FS) int {
+	if i.Config == nil {
+		return 0
+	}
+	switch value := i.Config.Value("worker_processes"); value {
+	case "":
+		return 1 // ngx_core_module_init_conf
+	case "auto":
+		n, err := fs.CPUs()
+		if err != nil {
+			return 0
+		}
+		return n
+	default:
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
 }
 
 func nonNil[T any](list []T) []T {

@@ -12,7 +12,7 @@ type Paths struct {
 	Conf       string `json:"conf"`        // the configuration file
 	ConfPrefix string `json:"conf_prefix"` // its directory: what relative includes and certificates lie under
 	Pid        string `json:"pid_file"`
-	ErrorLog   string `json:"error_log"`
+	ErrorLog   string `json:"error_log"` // or "stderr"
 }
 
 // Paths resolves as ngx_process_options does. cwd is the master's working directory, which relative
@@ -29,7 +29,9 @@ func (b Build) Paths(o Options, cwd, pid string) Paths {
 	p.Conf = under(p.Prefix, first(o.Conf, b.Conf))
 	p.ConfPrefix = path.Dir(p.Conf) + "/"
 	p.Pid = under(p.Prefix, first(pid, b.Pid))
-	p.ErrorLog = under(p.Prefix, first(o.ErrorLog, b.ErrorLog))
+	if p.ErrorLog = first(o.ErrorLog, b.ErrorLog); p.ErrorLog != "stderr" {
+		p.ErrorLog = under(p.Prefix, p.ErrorLog)
+	}
 	return p
 }
 

@@ -180,6 +180,37 @@ func (f FS) Cgroups(pid int) ([]string, error) {
 	return paths, nil
 }
 
+// CPUs counts the processors that are online, as /proc/stat lists them.
+func (f FS) CPUs() (int, error) {
+	data, err := os.ReadFile(filepath.Join(f.root, "stat"))
+	if err != nil {
+		return 0, fmt.Errorf("count processors: %w", err)
+	}
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "cpu") && !strings.HasPrefix(line, "cpu ") {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Mapping lists the processes that have a file under the directory mapped: they run it, or a library of it.
+func (f FS) Mapping(dir string) ([]int, error) {
+	all, err := f.PIDs()
+	if err != nil {
+		return nil, err
+	}
+	under := []byte(" " + strings.TrimRight(dir, "/") + "/")
+	var pids []int
+	for _, pid := range all {
+		if maps, err := os.ReadFile(f.Path(pid, "maps")); err == nil && bytes.Contains(maps, under) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
 // BootID names this boot of the kernel: pids and start times of another boot mean nothing.
 func (f FS) BootID() (string, error) {
 	data, err := os.ReadFile(filepath.Join(f.root, "sys", "kernel", "random", "boot_id"))
