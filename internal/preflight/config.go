@@ -12,7 +12,7 @@ import (
 
 // untried is the answer of a check whose trial could not be made.
 func (e *examination) untried(err error) Check {
-	return warning("run graft as root, where namespaces can be had; then plan again", "not checked: %v", err)
+	return warning("let the sandbox be made (root or user namespaces, /bin/sh with cp and env), then plan again", "not checked: %v", err)
 }
 
 // unknown is the answer of a check that another failure kept from being made.

@@ -5,12 +5,16 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -236,6 +240,75 @@ func TestPrefixRelativePaths(t *testing.T) {
 
 	write(t, "/etc/nginx/nginx.conf", strings.ReplaceAll(read(t, inst.Conf), "root html;", "root /usr/share/nginx/html;"))
 	found(t, run(t, subject(t, inst, foreign(t))), "prefix-relative-paths", Warning, "server without root")
+}
+
+func TestPrefixRelativePathsServeAnotherPage(t *testing.T) {
+	for dir, page := range map[string]string{"/usr/share/nginx": "the site", "/usr/local/openresty/nginx": "Welcome to OpenResty!"} {
+		removed(t, dir+"/html/files")
+		write(t, dir+"/html/files/index.html", page)
+	}
+	inst := startPackaged(t, "pid /run/nginx.pid;\n"+packaged, "-c", "/etc/nginx/nginx.conf")
+	found(t, run(t, subject(t, inst, foreign(t))), "prefix-relative-paths", Blocker, "root html")
+	if got := get(t, inst.Addr("http"), "/files/"); got != "the site" {
+		t.Fatalf("before: %q", got)
+	}
+
+	if err := os.Remove(inst.Exe); err != nil {
+		t.Fatal(err)
+	}
+	write(t, inst.Exe, read(t, foreign(t).Path))
+	if err := os.Chmod(inst.Exe, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	upgrade(t, inst, 1)
+	if log := inst.ErrorLogText(t); strings.Contains(log, "[emerg]") || strings.Contains(log, "[alert]") {
+		t.Errorf("nginx says something after all:\n%s", log)
+	}
+	inst.Signal(t, inst.MasterPID, syscall.SIGQUIT)
+	eventually(t, "the old master is gone", func() bool {
+		masters, err := inst.Masters()
+		return err == nil && len(masters) == 1
+	})
+	if got := get(t, inst.Addr("http"), "/files/"); got != "Welcome to OpenResty!" {
+		t.Errorf("after: %q", got)
+	}
+}
+
+// upgrade sends USR2 and waits for the new master with its workers.
+func upgrade(t *testing.T, inst *nginxtest.Instance, workers int) (young int) {
+	t.Helper()
+	inst.Signal(t, inst.MasterPID, syscall.SIGUSR2)
+	eventually(t, "a new master", func() bool {
+		pid, err := inst.PID()
+		if err != nil || pid == inst.MasterPID {
+			return false
+		}
+		young = pid
+		children, err := inst.Workers(pid)
+		return err == nil && len(children) == workers
+	})
+	return young
+}
+
+// get asks once, on a connection of its own; "" if no answer comes within a second.
+func get(t *testing.T, addr, path string) string {
+	t.Helper()
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return ""
+	}
+	return string(body)
 }
 
 func read(t *testing.T, path string) string {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -126,6 +128,7 @@ func TestReuseportBlackhole(t *testing.T) {
 		found(t, run(t, subject(t, inst, hardened(t))), "reuseport-blackhole", OK)
 		edit(t, inst, "worker_processes 2;", "worker_processes 1;")
 		found(t, run(t, subject(t, inst, hardened(t))), "reuseport-blackhole", Blocker, "2 workers run", "would start 1", inst.Conf+":2", inst.Addr("http"))
+		showBlackhole(t, inst)
 	})
 	t.Run("without", func(t *testing.T) {
 		inst := nginxtest.Start(t, nginxtest.Options{})
@@ -136,6 +139,31 @@ func TestReuseportBlackhole(t *testing.T) {
 		inst := nginxtest.Start(t, nginxtest.Options{Config: strings.Replace(nginxtest.Realistic, "worker_processes 2;", "worker_processes auto;", 1)})
 		found(t, run(t, subject(t, inst, hardened(t))), "reuseport-blackhole", OK, "auto")
 	})
+}
+
+// showBlackhole parks the old master: the new one's only worker accepts on one socket of two.
+func showBlackhole(t *testing.T, inst *nginxtest.Instance) {
+	t.Helper()
+	upgrade(t, inst, 1)
+	inst.Signal(t, inst.MasterPID, syscall.SIGWINCH)
+	eventually(t, "the old workers are gone", func() bool {
+		workers, err := inst.Workers(inst.MasterPID)
+		return err == nil && len(workers) == 0
+	})
+	const clients = 40
+	var hung atomic.Int32
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			if get(t, inst.Addr("http"), "/page.txt") == "" {
+				hung.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := hung.Load(); n == 0 || n == clients {
+		t.Errorf("%d of %d requests were not answered, want some", n, clients)
+	}
 }
 
 func TestDiskSpace(t *testing.T) {
@@ -247,6 +275,7 @@ func TestMountNamespace(t *testing.T) {
 		if err := syscall.Kill(inst.MasterPID, syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
+		eventually(t, "it has ended", func() bool { return syscall.Kill(inst.MasterPID, 0) != nil })
 	})
 	s := subject(t, inst, hardened(t))
 	checks := run(t, s)

@@ -219,18 +219,7 @@ func TestUpgradeUnderWay(t *testing.T) {
 	}
 
 	old := inst.MasterPID
-	inst.Signal(t, old, syscall.SIGUSR2)
-	var young int
-	eventually(t, "two masters", func() bool {
-		masters, err := inst.Masters()
-		pid, pidErr := inst.PID()
-		if err != nil || pidErr != nil || len(masters) != 2 || pid == old {
-			return false
-		}
-		young = masters[1]
-		workers, err := inst.Workers(young)
-		return err == nil && len(workers) == 2
-	})
+	young := upgrade(t, inst, 2)
 	checks := run(t, subject(t, inst, target))
 	found(t, checks, "upgrade-under-way", Blocker, fmt.Sprint(old), fmt.Sprint(young))
 	found(t, checks, "usr2-ignored", Blocker, "already started")
