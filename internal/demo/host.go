@@ -103,7 +103,7 @@ func raise(ctx context.Context) (*host, error) {
 	if err := furnish(); err != nil {
 		return nil, fmt.Errorf("lay out the host: %w", err)
 	}
-	if err := startUpstream(); err != nil {
+	if err := startUpstream(ctx); err != nil {
 		return nil, err
 	}
 	start := exec.CommandContext(ctx, "/usr/sbin/nginx", "-g", "daemon on; master_process on;")
@@ -134,8 +134,9 @@ func furnish() error {
 }
 
 // startUpstream answers for the application behind nginx. It ends with the demo.
-func startUpstream() error {
-	listener, err := net.Listen("tcp", "127.0.0.1:8080")
+func startUpstream(ctx context.Context) error {
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", "127.0.0.1:8080")
 	if err != nil {
 		return fmt.Errorf("start the upstream: %w", err)
 	}

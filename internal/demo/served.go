@@ -165,7 +165,7 @@ func judge(t probe.Tally, logged int64) error {
 	if t.Lost() > 0 {
 		err = errors.Join(err, fmt.Errorf("%d requests were lost", t.Lost()))
 	}
-	if n := t.Fates[probe.OK] - int64(t.Status[200]); n > 0 {
+	if n := t.Fates[probe.OK] - t.Status[200]; n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d answers had another status than 200: %v", n, t.Status))
 	}
 	if answered := t.Fates[probe.OK]; logged != answered {

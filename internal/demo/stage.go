@@ -71,7 +71,7 @@ func (s stage) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.graft, args...)
 	cmd.Env = append(os.Environ(), "GRAFT_STATE_DIR="+s.state)
 	// As a person would interrupt it, at a safe point, and not by SIGKILL.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } //nolint:forbidigo // graft, this process's own child
 	cmd.WaitDelay = time.Minute
 	return cmd
 }
