@@ -75,8 +75,13 @@ func (a *app) target(ctx context.Context, to string) (artifact.Artifact, error) 
 		return artifact.Artifact{}, err
 	}
 	built, err := nginx.Ask(ctx, path)
+	var silent *nginx.AskError
+	if errors.As(err, &silent) && strings.Contains(silent.Output, "loading shared libraries") {
+		return artifact.Artifact{}, failf(CodeBlocked, "the new master's environment is empty too: install the library where the loader looks, or link with an rpath",
+			"library-missing: %w", err)
+	}
 	if err != nil {
-		return artifact.Artifact{}, failf(CodeUsage, "", "--to %s: %w", to, err)
+		return artifact.Artifact{}, failf(CodeUsage, "name a binary of the nginx family", "--to %s: %w", to, err)
 	}
 	return store.PutBinary(ctx, path, built)
 }

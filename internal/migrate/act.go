@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"graft/internal/artifact"
 	"graft/internal/fault"
@@ -24,7 +25,7 @@ func (e *Engine) do(ctx context.Context, action Action, seen Seen) (any, error) 
 	case Start:
 		return e.start(ctx, seen)
 	case Verify:
-		return e.verify(ctx)
+		return e.verify(ctx, seen.Old, seen.New.PID, time.Now())
 	case Park:
 		return nil, e.park(ctx, seen)
 	case Finish:
@@ -142,29 +143,44 @@ func (e *Engine) start(ctx context.Context, seen Seen) (any, error) {
 	if err := e.signalOld(seen, nginx.USR2, "usr2"); err != nil {
 		return nil, err
 	}
+	sent := time.Now()
+	e.marks = marks
+	pid, err := e.awaitNew(ctx, seen.Old)
+	if err != nil {
+		return nil, e.withErrorLog(err, marks)
+	}
+	// Nothing is written to the journal in between: an fsync may take longer than nginx's start.
+	return e.verify(ctx, seen.Old, pid, sent)
+}
+
+// awaitNew waits for a child of the old master that runs the new binary.
+func (e *Engine) awaitNew(ctx context.Context, old Master) (pid int, err error) {
+	_, id, err := e.obs.content(e.rec.Plan.Old.Binary)
+	if err != nil {
+		return 0, err
+	}
 	begun := false
 	err = until(ctx, e.opts.Patience, "a new master", func() (bool, error) {
-		tree, err := nginx.ReadTree(e.fs, seen.Old.PID)
+		children, err := e.fs.Children(old.PID)
 		if err != nil {
 			return false, err
 		}
-		if len(tree.Masters) > 0 {
-			return true, nil
+		for _, child := range children {
+			// Workers and a fork before its exec run the old binary.
+			if exe, err := procfs.Identify(e.fs.Path(child, "exe")); err == nil && exe == id {
+				pid = child
+				return true, nil
+			}
 		}
 		holds, err := nginx.ReadPidFile(nginx.OldBin(e.rec.Plan.Old.PidFile))
-		renamed := err == nil && holds == seen.Old.PID
-		if begun && !renamed && len(tree.Forking) == 0 {
-			return false, errors.New("the new master died at its start")
+		renamed := err == nil && holds == old.PID
+		if begun && !renamed {
+			return false, errDied
 		}
 		begun = begun || renamed
 		return false, nil
 	})
-	if err != nil {
-		return nil, e.withErrorLog(err, marks)
-	}
-	e.marks = marks
-	// Nothing is written to the journal in between: an fsync may take longer than nginx's start.
-	return e.verify(ctx)
+	return pid, err
 }
 
 func orMismatch(err error, holds int) error {

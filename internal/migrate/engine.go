@@ -94,7 +94,8 @@ type Engine struct {
 	intent  Intent
 	reason  string // why it turned
 	gate    *openGate
-	forced  bool // the operator passes the gate by hand
+	closing sync.WaitGroup // gates that end
+	forced  bool           // the operator passes the gate by hand
 	targets []gate.Target
 	logs    gate.Logs
 	marks   gate.Marks // where the error logs ended when USR2 was sent
@@ -151,9 +152,10 @@ func (e *Engine) Close() error { return e.journal.Close() }
 // Run goes on until the goal is reached, a person is needed, or ctx is done, which it notices at safe
 // points only: between actions, never inside one.
 func (e *Engine) Run(ctx context.Context) (Outcome, error) {
+	defer e.closing.Wait()
 	defer e.closeGate()
 	for {
-		seen, err := e.obs.look()
+		seen, err := e.look(ctx)
 		if err != nil {
 			return Outcome{Phase: Halted}, err
 		}
@@ -181,6 +183,17 @@ func (e *Engine) Run(ctx context.Context) (Outcome, error) {
 			return deref(outcome, e.phase), err
 		}
 	}
+}
+
+// look looks at the host. Processes come and go while it reads: it fails only if it goes on failing.
+func (e *Engine) look(ctx context.Context) (seen Seen, err error) {
+	for range 5 {
+		if seen, err = e.obs.look(); err == nil {
+			return seen, nil
+		}
+		e.pause(context.WithoutCancel(ctx))
+	}
+	return seen, err
 }
 
 func deref(o *Outcome, phase Phase) Outcome {

@@ -113,6 +113,8 @@ func (o *observer) addChild(seen *Seen, child int) error {
 	tree, err := nginx.ReadTree(o.fs, child)
 	switch {
 	case err != nil && (procfs.Gone(err) || errors.Is(err, nginx.ErrGone)):
+	case errors.Is(err, nginx.ErrNoTitle):
+		seen.Forking = true
 	case err != nil:
 		return fmt.Errorf("look at master %d: %w", child, err)
 	case what == NewContent:

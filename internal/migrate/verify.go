@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -26,19 +27,22 @@ type Verified struct {
 }
 
 // verify sees that the new master serves: everything that must hold before the old one's workers go.
-func (e *Engine) verify(ctx context.Context) (any, error) {
-	begin := time.Now()
-	lacking, seen := "", Seen{}
+// It looks often, and while the new binary starts on the same cores: each look asks for the next
+// thing only when the one before is there.
+func (e *Engine) verify(ctx context.Context, old Master, pid int, begin time.Time) (any, error) {
+	var serving Master
+	lacking := ""
 	err := until(ctx, e.opts.Patience, "the new master to serve", func() (bool, error) {
-		now, err := e.obs.look()
+		tree, err := nginx.ReadTree(e.fs, pid)
+		if err != nil && (procfs.Gone(err) || errors.Is(err, nginx.ErrGone)) {
+			return false, errDied
+		}
 		if err != nil {
-			return false, err
+			lacking = err.Error() // it has no title yet
+			return false, nil
 		}
-		if !now.New.Alive() && !now.Forking {
-			return false, errors.New("the new master died at its start")
-		}
-		seen = now
-		lacking, err = e.lacking(now)
+		serving = Master{Process: tree.Master, Workers: tree.Accepting(), Leaving: tree.Leaving()}
+		lacking, err = e.lacking(old, serving, tree)
 		return lacking == "", err
 	})
 	if err != nil && lacking != "" {
@@ -47,22 +51,22 @@ func (e *Engine) verify(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, e.withErrorLog(err, e.marks)
 	}
-	answered, err := e.answers(ctx, seen.New)
+	answered, err := e.answers(ctx, serving)
 	if err != nil {
 		return nil, e.withErrorLog(err, e.marks)
 	}
-	if err := e.quiet(seen.Old); err != nil {
+	if err := e.quiet(old); err != nil {
 		return nil, err
 	}
-	listeners, err := e.fs.Listeners(seen.New.PID)
+	took := time.Since(begin)
+	listeners, err := e.fs.Listeners(pid)
 	if err != nil {
 		return nil, err
 	}
-	return Verified{
-		Master: seen.New.Process, Workers: len(seen.New.Workers), Sockets: len(listeners),
-		Answered: answered, Took: time.Since(begin),
-	}, nil
+	return Verified{Master: serving.Process, Workers: len(serving.Workers), Sockets: len(listeners), Answered: answered, Took: took}, nil
 }
+
+var errDied = errors.New("the new master died at its start")
 
 // quiet refuses emerg and alert lines since USR2 that are not the old workers' own.
 func (e *Engine) quiet(old Master) error {
@@ -80,48 +84,45 @@ func (e *Engine) quiet(old Master) error {
 }
 
 // lacking names the first thing that the new master does not show yet.
-func (e *Engine) lacking(seen Seen) (string, error) {
-	old := e.rec.Plan.Old
-	if holds, err := nginx.ReadPidFile(old.PidFile); err != nil || holds != seen.New.PID {
-		return fmt.Sprintf("%s does not hold its pid %d (%v)", old.PidFile, seen.New.PID, orMismatch(err, holds)), nil
+func (e *Engine) lacking(old, serving Master, tree nginx.Tree) (string, error) {
+	plan := e.rec.Plan.Old
+	if holds, err := nginx.ReadPidFile(plan.PidFile); err != nil || holds != serving.PID {
+		return fmt.Sprintf("%s does not hold its pid %d (%v)", plan.PidFile, serving.PID, orMismatch(err, holds)), nil
 	}
-	if n := len(seen.New.Workers); n != old.Workers && n != old.ToCome {
-		return fmt.Sprintf("it has %d workers, the old one had %d, the configuration asks for %d", n, old.Workers, old.ToCome), nil
+	if n := len(serving.Workers); n != plan.Workers && n != plan.ToCome {
+		return fmt.Sprintf("it has %d workers, the old one had %d, the configuration asks for %d", n, plan.Workers, plan.ToCome), nil
 	}
-	tree, err := nginx.ReadTree(e.fs, seen.New.PID)
-	if err != nil {
-		return "", err
+	if what, _, err := e.obs.content(e.fs.Path(serving.PID, "exe")); err != nil || what != NewContent {
+		return fmt.Sprintf("it does not run the new binary (%v)", err), nil
 	}
-	if command := strings.Join(old.Argv, " "); tree.Command != command {
+	if command := strings.Join(plan.Argv, " "); tree.Command != command {
 		return fmt.Sprintf("it runs as %q, the old one as %q: another configuration or pid file", tree.Command, command), nil
 	}
-	if cwd, err := e.fs.Cwd(seen.New.PID); err != nil || cwd != old.Cwd {
-		return fmt.Sprintf("its working directory is %s, the old one's %s (%v)", cwd, old.Cwd, err), nil
+	if cwd, err := e.fs.Cwd(serving.PID); err != nil || cwd != plan.Cwd {
+		return fmt.Sprintf("its working directory is %s, the old one's %s (%v)", cwd, plan.Cwd, err), nil
 	}
-	return e.lackingSockets(seen)
+	return e.lackingSockets(old, serving)
 }
 
-func (e *Engine) lackingSockets(seen Seen) (string, error) {
-	theirs, err := e.fs.Listeners(seen.New.PID)
+func (e *Engine) lackingSockets(old, serving Master) (string, error) {
+	theirs, err := e.fs.Listeners(serving.PID)
 	if err != nil {
 		return "", err
 	}
-	if seen.Old.Alive() {
-		held := make(map[uint64]bool)
-		for _, l := range theirs {
-			held[l.Inode] = true
-		}
-		ours, err := e.fs.Listeners(seen.Old.PID)
-		if err != nil {
-			return "", err
-		}
-		for _, l := range ours {
-			if !held[l.Inode] {
-				return fmt.Sprintf("it does not hold the old master's socket on %s (inode %d)", l.Addr, l.Inode), nil
-			}
+	held := make(map[uint64]bool)
+	for _, l := range theirs {
+		held[l.Inode] = true
+	}
+	ours, err := e.fs.Listeners(old.PID)
+	if err != nil {
+		return "", err
+	}
+	for _, l := range ours {
+		if !held[l.Inode] {
+			return fmt.Sprintf("it does not hold the old master's socket on %s (inode %d)", l.Addr, l.Inode), nil
 		}
 	}
-	missing, err := e.obs.accepting(theirs, seen.New.Workers)
+	missing, err := e.obs.accepting(theirs, serving.Workers)
 	if err != nil || len(missing) == 0 {
 		return "", err
 	}
@@ -168,6 +169,10 @@ func (e *Engine) answers(ctx context.Context, m Master) (map[string]int, error) 
 	if err != nil {
 		return nil, err
 	}
+	b, err := e.readBefore()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read what was before: %w", err)
+	}
 	pids := make([]int, len(m.Workers))
 	for i, w := range m.Workers {
 		pids[i] = w.PID
@@ -181,9 +186,9 @@ func (e *Engine) answers(ctx context.Context, m Master) (map[string]int, error) 
 		group.Go(func() error {
 			var err error
 			switch {
-			case t.Proof == gate.Answered:
+			case t.Proof == gate.Answered && answering(b.Baseline, t.Listen):
 				found[i], _, err = probe.AnsweredBy(ctx, t.Target, pids)
-			case t.Proof == gate.Accepts:
+			case t.Proof != gate.NoProof:
 				found[i], err = probe.AcceptedBy(ctx, t.Target, pids)
 			}
 			if err != nil {
@@ -200,6 +205,13 @@ func (e *Engine) answers(ctx context.Context, m Master) (map[string]int, error) 
 		answered[t.Listen] = found[i]
 	}
 	return answered, nil
+}
+
+// answering: an address whose default server never answered, because it refuses strangers, can
+// only show who accepts.
+func answering(before gate.Baseline, listen string) bool {
+	a, known := before[listen]
+	return !known || a.Fate == probe.OK
 }
 
 // addresses are what the instance listens on, as targets for probes: asked once, before anything

@@ -110,10 +110,11 @@ func minProbes(length time.Duration, rate float64) int64 {
 	return max(1, min(100, int64(length.Seconds()*rate/2)))
 }
 
-// closeGate ends the open gate; its last word was recorded.
+// closeGate ends the open gate; its last word was recorded. Its last probes may hang for seconds on
+// a broken target: nothing waits for them but the end of the run.
 func (e *Engine) closeGate() {
 	if e.gate != nil {
-		e.gate.watch.Stop()
+		e.closing.Go(e.gate.watch.Stop)
 		e.gate = nil
 	}
 }

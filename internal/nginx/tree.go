@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -89,6 +90,9 @@ func forkOf(fs procfs.FS, pid, parent int, title string) bool {
 	return err == nil && len(children) == 0
 }
 
+// ErrNoTitle says that a process is in the middle of its exec, or of its end.
+var ErrNoTitle = errors.New("the process has no title at the moment")
+
 // ReadTree looks at the master pid and its children.
 func ReadTree(fs procfs.FS, pid int) (Tree, error) {
 	stat, err := fs.Stat(pid)
@@ -101,6 +105,9 @@ func ReadTree(fs procfs.FS, pid int) (Tree, error) {
 	title, err := fs.Title(pid)
 	if err != nil {
 		return Tree{}, err
+	}
+	if title == "" {
+		return Tree{}, fmt.Errorf("pid %d: %w", pid, ErrNoTitle)
 	}
 	own, ok := ParseTitle(title)
 	if !ok || own.Role != RoleMaster {
@@ -140,7 +147,7 @@ func (t *Tree) add(fs procfs.FS, child int, masterTitle string) error {
 	case ok:
 		t.Masters = append(t.Masters, child)
 	default:
-		// An exec'd binary before it sets its title shows argv alone.
+		// A binary in its exec has no title, one before it sets its own shows argv alone.
 		t.Forking = append(t.Forking, child)
 	}
 	return nil

@@ -1,0 +1,113 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"graft/internal/nginxtest"
+)
+
+// worse is an nginx that does worse on demand, by files in its working directory: a real one with a
+// few lines more, so that it passes every check and misbehaves only while it serves.
+func worse(t testing.TB) string {
+	t.Helper()
+	tree := cacheDir("worse-nginx-1.22.1")
+	if err := os.RemoveAll(tree); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(tree, os.DirFS(nginxtest.Source(t, "1.22.1"))); err != nil {
+		t.Fatal(err)
+	}
+	insert(t, filepath.Join(tree, "src/core/nginx.c"), "main(int argc, char *const *argv)\n{", `
+    if (getenv("NGINX") != NULL && access("die-at-start", F_OK) == 0) {
+        fprintf(stderr, "nginx: [emerg] told to die at its start\n");
+        return 1;
+    }
+`)
+	insert(t, filepath.Join(tree, "src/http/ngx_http_core_module.c"), "ngx_http_handler(ngx_http_request_t *r)\n{", `
+    if (access("crash", F_OK) == 0) {
+        raise(SIGSEGV);
+    }
+    if (access("fail", F_OK) == 0) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+`)
+	return nginxtest.Build(t, tree, nginxtest.Flags()...).Path
+}
+
+// insert puts text behind the anchor, which must be there once.
+func insert(t testing.TB, file, anchor, text string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(data), anchor) != 1 {
+		t.Fatalf("%s: %q is there %d times", file, anchor, strings.Count(string(data), anchor))
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(data), anchor, anchor+text, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// misbehave tells the worse nginx what to do.
+func (h *host) misbehave(how string) {
+	h.t.Helper()
+	if err := os.WriteFile(filepath.Join(h.inst.Prefix, how), nil, 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func TestANewMasterThatDiesAtItsStartIsTakenBack(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	before := h.sha256(h.inst.Exe)
+	file := h.plan(worse(t))
+	h.misbehave("die-at-start")
+	load := light(t, h.inst)
+	load.warm()
+	r := h.must(5, with("apply", file)...)
+	if !strings.Contains(r.stderr, "died at its start") {
+		t.Errorf("the reason is not told: %s", r)
+	}
+	h.phase("rolled-back")
+	load.lostNothing()
+	h.restored(before)
+}
+
+func TestAGateThatFailsTakesTheBinaryBack(t *testing.T) {
+	for how, reason := range map[string]string{"fail": "5xx", "crash": "crashed"} {
+		for _, at := range []string{"overlap", "parked"} {
+			t.Run(how+" at "+at, func(t *testing.T) {
+				h := newHost(t, nginxtest.Options{})
+				before := h.sha256(h.inst.Exe)
+				file := h.plan(worse(t))
+				h.must(0, with("apply", file, "--until", at)...)
+				h.misbehave(how)
+				load := light(t, h.inst)
+				r := h.must(5, "resume", "--overlap", "20s", "--park", "20s", "--probe-rate", "20")
+				if !strings.Contains(r.stderr, "the gate at "+at+" failed") || !strings.Contains(r.stderr, reason) {
+					t.Errorf("the reason is not told: %s", r)
+				}
+				h.phase("rolled-back")
+				load.stop()
+				h.restored(before)
+			})
+		}
+	}
+}
+
+func TestInconclusiveDoesNotPass(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	file := h.plan(nginxtest.Release(t, "1.26.3").Path)
+	// No traffic at all, and a gate that asks for some.
+	r := h.must(9, "apply", file, "--overlap", "200ms", "--park", "200ms", "--min-requests", "100", "--probe-rate", "20")
+	if !strings.Contains(r.stderr, "requests in the access log") {
+		t.Errorf("what is missing is not told: %s", r)
+	}
+	h.phase("overlap")
+	h.must(5, "resume", "--overlap", "200ms", "--min-requests", "100", "--undetermined", "rollback")
+	h.phase("rolled-back")
+}
