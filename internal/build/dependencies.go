@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,6 +24,7 @@ type Dependency struct {
 type need struct {
 	name    string
 	header  string   // for the compiler to find
+	or      string   // a header that configure falls back to
 	version string   // header that holds the version in macros, if it can be included alone
 	tools   []string // or programs to find in PATH
 	needed  func(n buildNeeds) bool
@@ -75,7 +77,7 @@ var needs = []need{
 	{name: "xz", tools: []string{"xz"}, needed: distro, debian: "xz-utils"},
 	{name: "PCRE", header: "pcre.h", version: "pcre.h", needed: func(n buildNeeds) bool { return n.pcre(false) },
 		debian: "libpcre3-dev", rhel: "pcre-devel", alpine: "pcre-dev"},
-	{name: "PCRE2", header: "pcre2.h", needed: func(n buildNeeds) bool { return n.pcre(true) },
+	{name: "PCRE2", header: "pcre2.h", or: "pcre.h", needed: func(n buildNeeds) bool { return n.pcre(true) },
 		debian: "libpcre2-dev", rhel: "pcre2-devel", alpine: "pcre2-dev"},
 	{name: "OpenSSL", header: "openssl/ssl.h", version: "openssl/opensslv.h", needed: func(n buildNeeds) bool { return n.ssl() && !n.has("--with-openssl") },
 		debian: "libssl-dev", rhel: "openssl-devel", alpine: "openssl-dev"},
@@ -124,7 +126,8 @@ func probeToolchain(ctx context.Context, j *job, n buildNeeds) (toolchain, error
 		if need.header == "" {
 			continue
 		}
-		fmt.Fprintf(&probe, "#if __has_include(<%s>)\n#define GRAFT_HAVE_%d 1\n#endif\n", need.header, i)
+		fmt.Fprintf(&probe, "#if __has_include(<%s>) || __has_include(<%s>)\n#define GRAFT_HAVE_%d 1\n#endif\n",
+			need.header, cmp.Or(need.or, need.header), i)
 		if need.version != "" {
 			fmt.Fprintf(&probe, "#if __has_include(<%s>)\n#include <%s>\n#endif\n", need.version, need.version)
 		}

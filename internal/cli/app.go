@@ -4,7 +4,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"graft/internal/artifact"
 	"graft/internal/migrate"
@@ -69,6 +69,17 @@ func (a *app) root() *cobra.Command {
 		Short: "Put OpenResty under a running nginx without dropping a request",
 		Long: "graft replaces the binary of a running nginx by OpenResty, or any binary of the nginx family by\n" +
 			"another, without dropping a request; watches it; and takes it back if it does worse.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := "graft --help lists the commands"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "did you mean graft " + near[0] + "?"
+			}
+			return failf(CodeUsage, hint, "no such command: %s", args[0])
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
@@ -96,6 +107,7 @@ func (a *app) root() *cobra.Command {
 		a.resumeCommand(), a.finishCommand(), a.rollbackCommand(), a.statusCommand(), a.historyCommand(),
 		a.probeCommand(), a.versionCommand(),
 	)
+	root.SuggestionsMinimumDistance = 2
 	for _, cmd := range root.Commands() {
 		usageErrors(cmd)
 	}
@@ -122,6 +134,11 @@ func defaultStateDir() string {
 		return dir
 	}
 	return "/var/lib/graft"
+}
+
+// required is the error of a flag that was left out.
+func required(cmd *cobra.Command, flag string) error {
+	return failf(CodeUsage, "usage: "+cmd.UseLine(), "--%s is required", flag)
 }
 
 func (a *app) state() (migrate.State, error) { return migrate.OpenState(a.stateDir) }
@@ -162,13 +179,13 @@ func (a *app) confirm(question string) error {
 	if a.yes {
 		return nil
 	}
-	if file, ok := a.In.(*os.File); a.noInput || !ok || !isTerminal(file) {
-		return failf(CodeUsage, "--yes answers it", "%s needs an answer, and there is nobody to ask", question)
+	if err := a.canAsk(); err != nil {
+		return err
 	}
 	fmt.Fprintf(a.Err, "%s [y/N] ", question)
 	var answer string
-	if _, err := fmt.Fscanln(a.In, &answer); err != nil && !errors.Is(err, io.EOF) {
-		answer = ""
+	if _, err := fmt.Fscanln(a.In, &answer); err != nil {
+		answer = "" // an empty line, or the end of the input
 	}
 	switch strings.ToLower(answer) {
 	case "y", "yes":
@@ -177,7 +194,15 @@ func (a *app) confirm(question string) error {
 	return failf(CodeFailed, "", "not confirmed; nothing was changed")
 }
 
+// canAsk fails where a question would meet nobody.
+func (a *app) canAsk() error {
+	if file, ok := a.In.(*os.File); a.yes || !a.noInput && ok && isTerminal(file) {
+		return nil
+	}
+	return failf(CodeUsage, "--yes answers it", "there is a question to answer, and nobody to ask; nothing was changed")
+}
+
 func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }

@@ -92,6 +92,12 @@ func (a *app) migrateCommand() *cobra.Command {
 			if err := flags.check(); err != nil {
 				return err
 			}
+			if sources.source == "" {
+				return required(cmd, "source")
+			}
+			if err := a.canAsk(); err != nil {
+				return err // before a build that takes minutes
+			}
 			ctx := cmd.Context()
 			i, err := a.instance(ctx)
 			if err != nil {
@@ -203,7 +209,7 @@ func noneOpen(a *app, state migrate.State) error {
 	if err != nil {
 		return err
 	}
-	if _, over := rec.Ended(); over {
+	if rec.Over() {
 		return nil
 	}
 	status, err := migrate.Look(a.fs, rec)
@@ -219,7 +225,7 @@ func holder(migration string) journal.Holder {
 }
 
 // run carries a migration on under the lock. prepare may turn the engine around first.
-func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, opts migrate.Options, wanted migrate.Phase, prepare func(*migrate.Engine) error) (migrate.Outcome, error) {
+func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, opts migrate.Options, wanted migrate.Phase, prepare func(*migrate.Engine)) (migrate.Outcome, error) {
 	target, err := a.artifact(rec.Plan.Target.Artifact)
 	if err != nil {
 		return migrate.Outcome{}, err
@@ -239,9 +245,7 @@ func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, 
 	}
 	defer engine.Close()
 	if prepare != nil {
-		if err := prepare(engine); err != nil {
-			return migrate.Outcome{}, errors.Join(err, runner.End(migrate.Outcome{Phase: migrate.Halted, Reason: err.Error()}))
-		}
+		prepare(engine)
 	}
 	outcome, err := engine.Run(ctx)
 	if err != nil && outcome.Reason == "" {
@@ -261,7 +265,7 @@ func (a *app) conclude(rec migrate.Record, o migrate.Outcome, wanted migrate.Pha
 	if o.Return {
 		return nil // the caller goes on
 	}
-	if a.output == outputJSON {
+	if a.output != outputText {
 		if err := a.answer(map[string]any{"migration": rec.ID, "outcome": o}, nil); err != nil {
 			return err
 		}

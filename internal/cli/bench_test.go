@@ -2,7 +2,10 @@ package cli_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,4 +114,54 @@ func (h *host) ownTime() time.Duration {
 	}
 	h.t.Fatal("no new workers within 20 s")
 	return 0
+}
+
+// busy is an instance of 500 server blocks that holds 10,000 connections.
+const (
+	busyServers     = 500
+	busyConnections = 10_000
+)
+
+// BenchmarkInspect takes the time of `graft inspect` on a busy instance, beside that of nginx -T on
+// the same configuration. The goal is 150 ms.
+func BenchmarkInspect(b *testing.B) {
+	var servers strings.Builder
+	for i := range busyServers {
+		fmt.Fprintf(&servers, "server {\n listen 127.0.0.1:{{.Port \"http\"}};\n server_name s%d.example;\n root html;\n access_log logs/s%d.log;\n"+
+			" location / { try_files $uri =404; }\n location /app/ { proxy_pass http://127.0.0.1:9; }\n}\n", i, i%20)
+	}
+	h := newHost(b, nginxtest.Options{Config: `worker_processes 2;
+pid {{.PidFile}};
+error_log {{.ErrorLog}};
+events { worker_connections 8192; }
+http {
+server_names_hash_max_size 2048;
+keepalive_timeout 600;
+` + servers.String() + "}\n"})
+	for range busyConnections {
+		conn, err := net.Dial("tcp", h.inst.Addr("http"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { conn.Close() })
+	}
+	h.must(0, "inspect") // the first run reads the program from disk
+	var graft, nginx []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		h.must(0, "inspect", "-o", "json")
+		graft = append(graft, time.Since(begin))
+		begin = time.Now()
+		if err := execute(exec.Command(h.inst.Exe, "-T", "-p", h.inst.Prefix, "-c", h.inst.Conf)); err != nil {
+			b.Fatal(err)
+		}
+		nginx = append(nginx, time.Since(begin))
+	}
+	slices.Sort(graft)
+	slices.Sort(nginx)
+	g, n := graft[len(graft)/2], nginx[len(nginx)/2]
+	b.ReportMetric(float64(g.Microseconds())/1000, "graft-ms")
+	b.ReportMetric(float64(n.Microseconds())/1000, "nginx-T-ms")
+	b.ReportMetric(float64(g)/float64(n), "ratio")
+	b.ReportMetric(0, "ns/op")
 }

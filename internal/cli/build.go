@@ -32,7 +32,6 @@ func (b *buildFlags) add(cmd *cobra.Command) {
 	f.StringVar(&b.prefix, "openresty-prefix", build.DefaultPrefix, "where LuaJIT and lualib lie")
 	f.IntVarP(&b.jobs, "jobs", "j", 0, "compilers at once (0: one per core)")
 	f.BoolVar(&b.refresh, "refresh", false, "ask the distribution for newer packages")
-	_ = cmd.MarkFlagRequired("source")
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -46,6 +45,9 @@ func (a *app) buildCommand() *cobra.Command {
 			"a binary, or a file with what `nginx -V` prints), and keeps the result in the store. Nothing is installed.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if flags.source == "" {
+				return required(cmd, "source")
+			}
 			request, err := a.buildRequest(cmd.Context(), flags, like)
 			if err != nil {
 				return err

@@ -25,6 +25,9 @@ func (a *app) planCommand() *cobra.Command {
 		Short: "Show what a migration would do, and what stands in its way",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if to == "" {
+				return required(cmd, "to")
+			}
 			i, err := a.instance(cmd.Context())
 			if err != nil {
 				return err
@@ -51,7 +54,6 @@ func (a *app) planCommand() *cobra.Command {
 	cmd.Flags().StringVar(&to, "to", "", "artifact (the start of its ID) or path of a binary")
 	cmd.Flags().StringVar(&out, "out", "", "file to save the plan in, for graft apply")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit 3 if there is something to do, 0 if not")
-	_ = cmd.MarkFlagRequired("to")
 	return cmd
 }
 

@@ -69,6 +69,7 @@ func (a *app) probeCommand() *cobra.Command {
 	f.DurationVarP(&load.Duration, "duration", "d", 10*time.Second, "stop after this time")
 	f.DurationVar(&load.Timeout, "timeout", 10*time.Second, "of one request")
 	f.DurationVar(&load.Think, "think", 0, "pause of a client after each answer")
+	f.StringVar(&load.UserAgent, "user-agent", "", "User-Agent header (graft-probe; a gate does not count that as traffic)")
 	f.IntVar(&load.BytesPerSecond, "bytes-per-second", 0, "how fast each slow reader reads")
 	return cmd
 }

@@ -52,7 +52,7 @@ func (a *app) finishCommand() *cobra.Command {
 			}
 			options := migrate.Defaults()
 			options.Park = 0
-			return a.takeOver(cmd.Context(), options, migrate.Finished, func(e *migrate.Engine) error { e.PassByHand(); return nil })
+			return a.takeOver(cmd.Context(), options, migrate.Finished, (*migrate.Engine).PassByHand)
 		},
 	}
 }
@@ -67,7 +67,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 			if ordered, err := a.order(ctx, migrate.OrderRollback, migrate.RolledBack); ordered || err != nil {
 				return err
 			}
-			return a.takeOver(ctx, returnOptions(), migrate.RolledBack, func(e *migrate.Engine) error { return e.RollBack("the operator asked for it") })
+			return a.takeOver(ctx, returnOptions(), migrate.RolledBack, (*migrate.Engine).RollBack)
 		},
 	}
 }
@@ -81,7 +81,7 @@ func returnOptions() migrate.Options {
 
 // takeOver takes the lock and carries the current migration on. It has done what it was asked for if
 // that ends in the wanted phase.
-func (a *app) takeOver(ctx context.Context, opts migrate.Options, wanted migrate.Phase, prepare func(*migrate.Engine) error) error {
+func (a *app) takeOver(ctx context.Context, opts migrate.Options, wanted migrate.Phase, prepare func(*migrate.Engine)) error {
 	state, err := a.state()
 	if err != nil {
 		return err
@@ -95,8 +95,14 @@ func (a *app) takeOver(ctx context.Context, opts migrate.Options, wanted migrate
 	if err != nil {
 		return err
 	}
-	if ended, over := rec.Ended(); over && ended == migrate.RolledBack {
+	switch ended := rec.Ended(); {
+	case ended == migrate.RolledBack:
 		a.say("migration %s is rolled back already", rec.ID)
+		return a.answerStatus(rec)
+	case ended == migrate.Finished && wanted == migrate.RolledBack:
+		return a.goBack(ctx, state, rec, opts)
+	case ended == migrate.Finished:
+		a.say("migration %s is finished already", rec.ID)
 		return a.answerStatus(rec)
 	}
 	if err := lock.Describe(holder(rec.ID)); err != nil {
@@ -147,6 +153,7 @@ func (a *app) goBack(ctx context.Context, state migrate.State, rec migrate.Recor
 		showPlan(a.Err, plan, "")
 		return err
 	}
+	plan.Returns = rec.ID
 	back, err := state.Begin(plan)
 	if err != nil {
 		return err

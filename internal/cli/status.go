@@ -115,10 +115,9 @@ type summary struct {
 func summaries(list []migrate.Record) []summary {
 	all := make([]summary, len(list))
 	for i, rec := range list {
-		ended, _ := rec.Ended()
 		all[i] = summary{
 			Migration: rec.ID, From: string(rec.Plan.Old.Flavor) + " " + rec.Plan.Old.Version, To: rec.Plan.Target.Name,
-			Begun: rec.Begun(), Ended: ended,
+			Begun: rec.Begun(), Ended: rec.Ended(),
 		}
 	}
 	return all
@@ -149,6 +148,7 @@ func describe(e journal.Event) string {
 		string(migrate.Revive):   "HUP to the old master: its workers come back",
 		string(migrate.Withdraw): "WINCH to the new master",
 		string(migrate.Dismiss):  "QUIT to the new master",
+		string(migrate.Release):  "QUIT to workers of the new binary that have lost their master",
 		string(migrate.PutBack):  "put the old binary back",
 		string(migrate.Unstage):  "remove the runtime again",
 	}

@@ -68,9 +68,9 @@ func Create(path, migration string) (*Journal, error) {
 	return &Journal{file: file, migration: migration}, nil
 }
 
-// Open reads a journal and goes on writing it. A last line without its end, which a crash leaves, is
+// Open reads the journal of a migration and goes on writing it. A last line without its end, which a crash leaves, is
 // cut; the file as it was is kept beside as PATH.torn-TIME. Any other damage is ErrDamaged.
-func Open(path string) (*Journal, []Event, error) {
+func Open(path, migration string) (*Journal, []Event, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open journal: %w", err)
@@ -88,11 +88,7 @@ func Open(path string) (*Journal, []Event, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open journal: %w", err)
 	}
-	j := &Journal{file: file, seq: len(events), crc: crc}
-	if len(events) > 0 {
-		j.migration = events[0].Migration
-	}
-	return j, events, nil
+	return &Journal{file: file, migration: migration, seq: len(events), crc: crc}, events, nil
 }
 
 // Read returns the events without repairing anything; a torn last line is left out.

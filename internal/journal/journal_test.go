@@ -27,7 +27,7 @@ func write(t *testing.T, path string, steps ...string) {
 func TestJournalGoesOnWhereItEnded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	write(t, path, "swap", "usr2")
-	j, events, err := Open(path)
+	j, events, err := Open(path, "m1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestATornLastLineIsCutAndACopyKept(t *testing.T) {
 		if err := os.WriteFile(path, whole[:end], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		j, events, err := Open(path)
+		j, events, err := Open(path, "m1")
 		if err != nil {
 			t.Fatalf("cut at byte %d: %v", end, err)
 		}
@@ -89,7 +89,7 @@ func TestAnyOtherDamageIsRefusedAndLeft(t *testing.T) {
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := Open(path)
+		_, _, err := Open(path, "m1")
 		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path+":") {
 			t.Errorf("%s: error %v, want ErrDamaged with file and line", name, err)
 		}

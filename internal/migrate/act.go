@@ -36,6 +36,8 @@ func (e *Engine) do(ctx context.Context, action Action, seen Seen) (any, error) 
 		return nil, e.withdraw(ctx, seen)
 	case Dismiss:
 		return nil, e.dismiss(ctx, seen)
+	case Release:
+		return nil, e.release(ctx, seen)
 	case PutBack:
 		return nil, e.putBack(ctx, seen)
 	case Unstage:
@@ -99,7 +101,7 @@ func (e *Engine) exeOf(m Master, want Content) (procfs.FileID, error) {
 		return procfs.FileID{}, err
 	}
 	if what != want {
-		return procfs.FileID{}, fmt.Errorf("master %d does not run the %s binary: no signal is sent", m.PID, want)
+		return procfs.FileID{}, fmt.Errorf("pid %d does not run the %s binary: no signal is sent", m.PID, want)
 	}
 	if want == OldContent && m.Process == e.rec.Plan.Old.Master && id != e.rec.Plan.Old.Exe.FileID {
 		return procfs.FileID{}, fmt.Errorf("master %d runs another file than when the plan was made: no signal is sent", m.PID)
@@ -115,12 +117,12 @@ func (e *Engine) signalOld(seen Seen, s nginx.Signal, point string) error {
 	return e.signal(seen.Old, exe, s, point)
 }
 
-func (e *Engine) signalNew(seen Seen, s nginx.Signal, point string) error {
-	exe, err := e.exeOf(seen.New, NewContent)
+func (e *Engine) signalNew(to Master, s nginx.Signal, point string) error {
+	exe, err := e.exeOf(to, NewContent)
 	if err != nil {
 		return err
 	}
-	return e.signal(seen.New, exe, s, point)
+	return e.signal(to, exe, s, point)
 }
 
 // start sends USR2, waits for the new master and verifies it. If it dies at once, the old one takes
@@ -246,7 +248,7 @@ func (e *Engine) withdraw(ctx context.Context, seen Seen) error {
 	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
 		return err
 	}
-	if err := e.signalNew(seen, nginx.WINCH, "winch-new"); err != nil {
+	if err := e.signalNew(seen.New, nginx.WINCH, "winch-new"); err != nil {
 		return err
 	}
 	return e.awaitWorkers(ctx, seen.New, "the new master's workers to stop accepting", 0)
@@ -257,10 +259,32 @@ func (e *Engine) dismiss(ctx context.Context, seen Seen) error {
 	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
 		return err
 	}
-	if err := e.signalNew(seen, nginx.QUIT, "quit-new"); err != nil {
+	if err := e.signalNew(seen.New, nginx.QUIT, "quit-new"); err != nil {
 		return err
 	}
 	return e.awaitQuitting(ctx, seen.New, "the new master to quit")
+}
+
+// release sends QUIT to the new binary's workers whose master is gone, only while the old master
+// accepts on every socket. A worker obeys QUIT as its master's word.
+func (e *Engine) release(ctx context.Context, seen Seen) error {
+	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
+		return err
+	}
+	for _, worker := range seen.Orphans.Workers {
+		err := e.signalNew(Master{Process: worker}, nginx.QUIT, "quit-orphan")
+		if err != nil && !errors.Is(err, nginx.ErrGone) && !procfs.Gone(err) {
+			return err
+		}
+	}
+	_, id, err := e.obs.content(e.rec.Plan.Old.Binary)
+	if err != nil {
+		return err
+	}
+	return until(ctx, e.opts.Patience, "the orphaned workers to stop accepting", func() (bool, error) {
+		left, err := e.obs.orphans(id)
+		return len(left.Workers) == 0, err
+	})
 }
 
 // putBack puts the old binary back, when nothing runs the new one any more (the trap rollback-order).

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +101,7 @@ type Engine struct {
 	logs    gate.Logs
 	marks   gate.Marks // where the error logs ended when USR2 was sent
 	swapped bool       // the binary's path was or may have been touched
+	first   Order      // to obey before those that come later
 	failed  map[Action]int
 	settled time.Time // when settling began
 	phase   Phase
@@ -120,7 +122,7 @@ type Deps struct {
 
 // NewEngine opens the migration's journal and goes on from what it and the host tell.
 func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
-	j, events, err := journal.Open(rec.Dir + "/" + journalFile)
+	j, events, err := journal.Open(filepath.Join(rec.Dir, journalFile), rec.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +142,8 @@ func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
 	return e, nil
 }
 
-// RollBack turns the engine around before it runs.
-func (e *Engine) RollBack(reason string) error { return e.turn(reason) }
+// RollBack makes the engine turn around as soon as it has looked.
+func (e *Engine) RollBack() { e.first = OrderRollback }
 
 // PassByHand lets the current gate pass, whatever it misses, unless it fails.
 func (e *Engine) PassByHand() { e.forced = true }
@@ -216,7 +218,8 @@ func (e *Engine) carryOut(ctx context.Context, action Action, why string, seen S
 	case Turn:
 		return nil, e.turn(why)
 	case Return:
-		return &Outcome{Phase: Finished, Reason: e.reason, Return: true}, nil
+		o := &Outcome{Phase: Finished, Reason: e.reason, Return: true}
+		return o, e.note(Finished, stepEnd, journal.Observed, o)
 	case Watch:
 		return nil, e.watch(ctx, seen)
 	case Drain:
@@ -304,18 +307,23 @@ func (e *Engine) turn(reason string) error {
 
 // obey takes the orders that came meanwhile.
 func (e *Engine) obey() error {
-	select {
-	case order := <-e.orders:
-		if err := e.note("", stepAsk, journal.Observed, order); err != nil {
-			return err
+	order := e.first
+	e.first = ""
+	if order == "" {
+		select {
+		case order = <-e.orders:
+		default:
+			return nil
 		}
-		switch {
-		case order == OrderRollback && e.intent.Goal != RolledBack:
-			return e.turn("the operator asked for it")
-		case order == OrderFinish && e.intent.Goal != RolledBack:
-			e.intent.Goal, e.forced = Finished, true
-		}
-	default:
+	}
+	if err := e.note("", stepAsk, journal.Observed, order); err != nil {
+		return err
+	}
+	switch {
+	case order == OrderRollback && e.intent.Goal != RolledBack:
+		return e.turn("the operator asked for it")
+	case order == OrderFinish && e.intent.Goal != RolledBack:
+		e.intent.Goal, e.forced = Finished, true
 	}
 	return nil
 }

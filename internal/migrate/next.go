@@ -31,6 +31,7 @@ const (
 	Revive   Action = "revive"   // HUP to the old master: its workers come back
 	Withdraw Action = "withdraw" // WINCH to the new master
 	Dismiss  Action = "dismiss"  // QUIT to the new master
+	Release  Action = "release"  // QUIT to workers of the new binary that have lost their master
 	PutBack  Action = "put-back" // put the old binary back at the path
 	Unstage  Action = "unstage"  // remove what stage placed, but for the backup
 	Settle   Action = "settle"   // something sent earlier may still be being carried out: look again, for a while
@@ -66,8 +67,11 @@ func forward(seen Seen, phase Phase, intent Intent, verdict analysis.Verdict) (A
 	case Staged:
 		return Swap, ""
 	case Swapped:
-		if seen.Forking || seen.OldBin {
+		switch {
+		case seen.Forking || seen.OldBin:
 			return Settle, "USR2 is being carried out"
+		case len(seen.Orphans.Workers)+len(seen.Orphans.Leaving) > 0:
+			return Turn, "workers of the new binary run without their master"
 		}
 		return Start, ""
 	case Overlap:
@@ -132,6 +136,10 @@ func back(seen Seen, phase Phase, intent Intent) (Action, string) {
 		case len(seen.Old.Workers) == 0:
 			// It brings them back by itself when the new master ends while it is parked.
 			return Settle, "the old master's workers are coming back"
+		case len(seen.Orphans.Workers) > 0:
+			return Release, ""
+		case len(seen.Orphans.Leaving) > 0:
+			return Drain, ""
 		}
 		return PutBack, ""
 	case Overlap:

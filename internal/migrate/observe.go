@@ -60,7 +60,8 @@ func (o *observer) content(path string) (Content, procfs.FileID, error) {
 func (o *observer) look() (Seen, error) {
 	var seen Seen
 	var err error
-	seen.Disk, _, err = o.content(o.plan.Old.Binary)
+	var disk procfs.FileID
+	seen.Disk, disk, err = o.content(o.plan.Old.Binary)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Seen{}, fmt.Errorf("look at the binary: %w", err)
 	}
@@ -79,7 +80,11 @@ func (o *observer) look() (Seen, error) {
 		}
 		holds, err := nginx.ReadPidFile(nginx.OldBin(o.plan.Old.PidFile))
 		seen.OldBin = err == nil && holds == tree.Master.PID
-		return seen, nil
+		if seen.Disk != NewContent || !seen.Staged || seen.New.Alive() {
+			return seen, nil
+		}
+		seen.Orphans, err = o.orphans(disk)
+		return seen, err
 	}
 	// The old master is gone: the new one is no child of it any more, if it ever was (a restart, a
 	// reboot). The pid file tells it from other instances that run the same binary.
@@ -100,6 +105,30 @@ func (o *observer) look() (Seen, error) {
 		seen.Old = o.master(alone)
 	}
 	return seen, nil
+}
+
+// orphans are the workers that run the new binary while no master of it is known.
+func (o *observer) orphans(exe procfs.FileID) (Master, error) {
+	pids, err := o.fs.Running(exe)
+	if err != nil {
+		return Master{}, fmt.Errorf("look for processes of the new binary: %w", err)
+	}
+	var m Master
+	for _, pid := range pids {
+		title, err := o.fs.Title(pid)
+		if err != nil {
+			continue
+		}
+		stat, err := o.fs.Stat(pid)
+		if t, ok := nginx.ParseTitle(title); err != nil || !ok || t.Role == nginx.RoleMaster {
+			continue
+		} else if p := (nginx.Process{PID: pid, StartTime: stat.StartTime}); t.ShuttingDown {
+			m.Leaving = append(m.Leaving, p)
+		} else {
+			m.Workers = append(m.Workers, p)
+		}
+	}
+	return m, nil
 }
 
 func (o *observer) addChild(seen *Seen, child int) error {

@@ -23,7 +23,7 @@ import (
 
 // Plan is one migration of one instance to one artifact, made on one state of the host.
 type Plan struct {
-	ID          string            `json:"id"`
+	ID          string            `json:"id"` // hash of all the rest
 	Created     time.Time         `json:"created"`
 	Fingerprint string            `json:"fingerprint"` // of Facts: equal means that nothing the plan rests on changed
 	Facts       map[string]string `json:"facts"`       // what the fingerprint is made of, by name
@@ -32,6 +32,7 @@ type Plan struct {
 	Checks      []preflight.Check `json:"checks"`
 	Steps       []Step            `json:"steps"`
 	Old         Old               `json:"old"`
+	Returns     string            `json:"returns,omitempty"` // the finished migration that this one takes back
 }
 
 // Target is the binary to come.
@@ -107,10 +108,22 @@ func NewPlan(pfs procfs.FS, i nginx.Instance, a artifact.Artifact, checks []pref
 	}
 	p.Facts = facts(boot, i, p.Old.Binary, p.Target)
 	p.Fingerprint = fingerprint(p.Facts)
-	id := sha256.Sum256([]byte(p.Fingerprint + p.Created.String()))
-	p.ID = hex.EncodeToString(id[:6])
 	p.Steps = steps(p)
+	if p.ID, err = p.hash(); err != nil {
+		return Plan{}, fmt.Errorf("plan: %w", err)
+	}
 	return p, nil
+}
+
+// hash names the plan by its content.
+func (p Plan) hash() (string, error) {
+	p.ID = ""
+	data, err := json.Marshal(p)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6]), nil
 }
 
 // binaryPath is the file that a swap replaces. A path that does not lead anywhere is kept: the
@@ -196,9 +209,6 @@ func (p Plan) CheckFresh(pfs procfs.FS, i nginx.Instance) error {
 			stale.Changed = append(stale.Changed, name+" is new")
 		}
 	}
-	if len(stale.Changed) == 0 {
-		stale.Changed = []string{"its own text was edited"}
-	}
 	return stale
 }
 
@@ -223,8 +233,12 @@ func steps(p Plan) []Step {
 	}
 }
 
-// SavePlan writes the plan where only its owner reads it.
+// SavePlan writes the plan, named by its content, where only its owner reads it.
 func SavePlan(path string, p Plan) error {
+	var err error
+	if p.ID, err = p.hash(); err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return fmt.Errorf("save plan: %w", err)
@@ -248,8 +262,12 @@ func LoadPlan(path string) (Plan, error) {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return Plan{}, fmt.Errorf("load plan %s: %w", path, err)
 	}
-	if p.ID == "" || fingerprint(p.Facts) != p.Fingerprint {
-		return Plan{}, fmt.Errorf("load plan %s: its fingerprint does not fit its facts: it was cut or edited; make it again with `graft plan`", path)
+	sum, err := p.hash()
+	if err != nil {
+		return Plan{}, fmt.Errorf("load plan %s: %w", path, err)
+	}
+	if p.ID != sum {
+		return Plan{}, fmt.Errorf("load plan %s: it is not what `graft plan` wrote: cut or edited; make it again", path)
 	}
 	return p, nil
 }

@@ -66,7 +66,7 @@ type Record struct {
 	Events []journal.Event
 }
 
-var migrationID = regexp.MustCompile(`^\d{8}-\d{6}-[0-9a-f]{6}$`)
+var migrationID = regexp.MustCompile(`^\d{8}-\d{6}\.\d{6}$`)
 
 // List returns all migrations, the newest first.
 func (s State) List() ([]Record, error) {
@@ -123,7 +123,7 @@ func (s State) Current() (Record, error) {
 // Begin makes the directory of a new migration. The plan is durable before its journal exists, and a
 // directory without a journal is no migration: a crash in between leaves nothing half begun.
 func (s State) Begin(plan Plan) (Record, error) {
-	id := time.Now().UTC().Format("20060102-150405") + "-" + plan.ID[:6]
+	id := time.Now().UTC().Format("20060102-150405.000000") // sorts by time
 	dir := filepath.Join(s.dir, migrationsDir, "."+id)
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return Record{}, fmt.Errorf("begin migration: %w", err)
@@ -153,18 +153,24 @@ func (r Record) Backup() (artifact.Backup, error) {
 	return artifact.ReadBackup(filepath.Join(r.Dir, backupDir))
 }
 
-// Ended tells the terminal phase that was recorded last, if the migration is over.
-func (r Record) Ended() (Phase, bool) {
+// Ended tells the terminal phase that the last run recorded; empty if it is still under way. A
+// migration that took another one back counts as rolled back when it has finished.
+func (r Record) Ended() Phase {
 	for _, e := range slices.Backward(r.Events) {
-		if e.Step == stepEnd {
-			return Phase(e.Phase), true
-		}
-		if e.Event == journal.Intent {
-			return "", false
+		switch {
+		case e.Step == stepEnd && Phase(e.Phase) == Finished && r.Plan.Returns != "":
+			return RolledBack
+		case e.Step == stepEnd:
+			return Phase(e.Phase)
+		case e.Event == journal.Intent:
+			return ""
 		}
 	}
-	return "", false
+	return ""
 }
+
+// Over tells whether another migration may begin.
+func (r Record) Over() bool { return r.Ended() == Finished || r.Ended() == RolledBack }
 
 // memory is what the journal knows that the host cannot show.
 func memory(events []journal.Event) Intent {

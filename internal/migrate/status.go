@@ -53,15 +53,13 @@ func status(rec Record, seen Seen) Status {
 		Old: Side{Name: string(p.Old.Flavor) + " " + p.Old.Version, SHA256: p.Old.Exe.SHA256, Master: seen.Old},
 		New: Side{Name: p.Target.Name, SHA256: p.Target.SHA256, Master: seen.New},
 	}
-	ended, over := rec.Ended()
-	if over && ended == RolledBack && phase == Planned {
-		s.Phase = RolledBack
+	switch ended := rec.Ended(); {
+	case ended == RolledBack && (phase == Planned || phase == Finished), ended == Halted:
+		s.Phase = ended
 	}
 	for _, e := range rec.Events {
-		if e.Step == stepTurn || e.Step == stepEnd && reason == "" {
-			if told := reasonOf(e); told != "" {
-				s.Reason = told
-			}
+		if told := reasonOf(e); told != "" && reason == "" && (e.Step == stepTurn || e.Step == stepHold || e.Step == stepEnd) {
+			s.Reason = told
 		}
 		if since := Phase(e.Phase); since == s.Phase && s.Since.IsZero() {
 			s.Since = e.Time
@@ -69,22 +67,25 @@ func status(rec Record, seen Seen) Status {
 			s.Since = time.Time{}
 		}
 	}
-	s.Next, s.Rollback = ways(s.Phase, s.Goal)
+	s.Next, s.Rollback = ways(s.Phase, s.Goal, seen)
 	return s
 }
 
 // ways names the commands that lead on and back.
-func ways(phase, goal Phase) (next, rollback string) {
+func ways(phase, goal Phase, seen Seen) (next, rollback string) {
 	const back = "graft rollback"
+	if goal == RolledBack && !phase.Terminal() {
+		return back, back
+	}
 	switch phase {
 	case Planned, Staged, Swapped:
-		if goal == RolledBack {
-			return back, back
-		}
 		return "graft resume", back
 	case Overlap:
 		return "graft resume --until parked", back
 	case Parked:
+		if seen.Old.Quitting {
+			return "graft resume", back // both wait for its last connection
+		}
 		return "graft finish", back
 	case Finished:
 		return "", back

@@ -242,10 +242,6 @@ func (i *Instance) Command(opts Options) (*exec.Cmd, error) {
 }
 
 func (i *Instance) start(opts Options) error {
-	cmd, err := i.Command(opts)
-	if err != nil {
-		return err
-	}
 	// nginx keeps its standard error open for good: a file, for a pipe would
 	// never end.
 	stderr, err := os.Create(filepath.Join(i.Prefix, "logs/stderr"))
@@ -253,8 +249,8 @@ func (i *Instance) start(opts Options) error {
 		return err
 	}
 	defer stderr.Close()
-	cmd.Stdout, cmd.Stderr = stderr, stderr
-	if err := cmd.Start(); err != nil {
+	cmd, err := i.execute(opts, stderr)
+	if err != nil {
 		return err
 	}
 	exit := make(chan error, 1)
@@ -283,6 +279,25 @@ func (i *Instance) start(opts Options) error {
 		i.MasterPID = pid
 		return true, nil
 	})
+}
+
+// execute starts the command. While another test forks, its child holds a copy of the descriptor
+// that this binary was written through, until its exec: the kernel then says "text file busy".
+func (i *Instance) execute(opts Options, stderr *os.File) (*exec.Cmd, error) {
+	var cmd *exec.Cmd
+	err := poll(func() (bool, error) {
+		var err error
+		if cmd, err = i.Command(opts); err != nil {
+			return false, err
+		}
+		cmd.Stdout, cmd.Stderr = stderr, stderr
+		err = cmd.Start()
+		if errors.Is(err, syscall.ETXTBSY) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	return cmd, err
 }
 
 // PID is the content of the pid file, if that is a live process of the
