@@ -134,6 +134,7 @@ func (j *job) run(ctx context.Context, c command) error {
 		cmd.Stdout = c.out
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	//nolint:forbidigo // the compilers are this program's own children, in a process group of their own
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()

@@ -231,7 +231,7 @@ func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, 
 		return migrate.Outcome{}, err
 	}
 	var engine *migrate.Engine
-	runner, err := migrate.Listen(state.Socket(), func() migrate.Status { return engine.Status() })
+	runner, err := migrate.Listen(ctx, state.Socket(), func() migrate.Status { return engine.Status() })
 	if err != nil {
 		return migrate.Outcome{}, err
 	}

@@ -52,13 +52,14 @@ func (a *app) detach(ctx context.Context, plan string) error {
 	}
 	defer out.Close()
 	args = append(args, "--state-dir", state.Dir())
+	outlives := context.WithoutCancel(ctx)
 	var cmd *exec.Cmd
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
-		cmd = exec.Command("systemd-run", append([]string{
+		cmd = exec.CommandContext(outlives, "systemd-run", append([]string{
 			"--quiet", "--collect", "--wait", "--pipe", "--unit", fmt.Sprintf("graft-%d", os.Getpid()), self,
 		}, args...)...)
 	} else {
-		cmd = exec.Command(self, args...)
+		cmd = exec.CommandContext(outlives, self, args...)
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -44,12 +44,12 @@ type Runner struct {
 }
 
 // Listen opens the socket. A stale one, which a killed graft left, is replaced: the caller holds the lock.
-func Listen(path string, status func() Status) (*Runner, error) {
+func Listen(ctx context.Context, path string, status func() Status) (*Runner, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listen for other commands: %w", err)
 	}
 	mask := unix.Umask(0o177)
-	listener, err := net.Listen("unix", path)
+	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	unix.Umask(mask)
 	if err != nil {
 		return nil, fmt.Errorf("listen for other commands: %w", err)
