@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -29,23 +30,26 @@ func everyLoad(t *testing.T, inst *nginxtest.Instance, duration time.Duration) m
 		"download":       {Target: target(t, http+"/big"), Mode: probe.Download, Clients: 2, BytesPerSecond: 1 << 20},
 	}
 	for name, l := range loads {
-		l.Duration, l.Requests, l.Timeout = duration, 200_000, 20*time.Second
+		l.Duration, l.Requests, l.Timeout = duration, 2_000_000, 20*time.Second
 		loads[name] = l
 	}
 	return loads
 }
 
-func start(t *testing.T, loads map[string]probe.Load) map[string]*probe.Running {
+// start begins the loads; stop lets them end before their time.
+func start(t *testing.T, loads map[string]probe.Load) (running map[string]*probe.Running, stop func()) {
 	t.Helper()
-	running := make(map[string]*probe.Running)
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	running = make(map[string]*probe.Running)
 	for name, l := range loads {
-		r, err := probe.Start(t.Context(), l)
+		r, err := probe.Start(ctx, l)
 		if err != nil {
 			t.Fatal(err)
 		}
 		running[name] = r
 	}
-	return running
+	return running, stop
 }
 
 // none checks that no request was lost, and that every one was answered with 200.
@@ -83,7 +87,7 @@ func workers(t *testing.T, inst *nginxtest.Instance, master int) []int {
 // TestReloadLosesNothing: HUP replaces all workers, while a client of every kind is at work.
 func TestReloadLosesNothing(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
-	running := start(t, everyLoad(t, inst, 3*time.Second))
+	running, stop := start(t, everyLoad(t, inst, time.Minute))
 	for round := range 3 {
 		before := workers(t, inst, inst.MasterPID)
 		inst.Signal(t, inst.MasterPID, syscall.SIGHUP)
@@ -101,6 +105,7 @@ func TestReloadLosesNothing(t *testing.T) {
 			return running["keepalive"].Tally().Requests > asked+1000
 		})
 	}
+	stop()
 	sum := none(t, running)
 	if sum.Apart() == 0 {
 		t.Error("no idle connection was closed in three reloads: were they idle?")
@@ -113,7 +118,7 @@ func TestWhoAnswersThroughAHandover(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
 	oldMaster := inst.MasterPID
 	oldWorkers := workers(t, inst, oldMaster)
-	running := start(t, everyLoad(t, inst, 4*time.Second))
+	running, stop := start(t, everyLoad(t, inst, time.Minute))
 
 	urls := []string{"http://" + inst.Addr("http") + "/", "https://" + inst.Addr("https") + "/", "http://unix:" + inst.Prefix + "/run/http.sock:/"}
 	answered := func(by []int, phase string) {
@@ -155,6 +160,7 @@ func TestWhoAnswersThroughAHandover(t *testing.T) {
 		}
 	}
 	inst.Signal(t, oldMaster, syscall.SIGQUIT)
+	stop()
 	none(t, running)
 	eventually(t, "the old master is gone", func() bool {
 		masters, err := inst.Masters()
