@@ -17,11 +17,13 @@ import (
 // reboots: Next leads to a terminal phase, and on no way there it breaks a guarantee. The engine's own
 // checks before a signal (mustAccept) are left out of the model: Next has to be right without them.
 func TestNextReachesATerminalPhaseAndSomebodyAlwaysAccepts(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	way := func(t *rapid.T) {
 		w := &world{
 			T: t, disk: OldContent, old: nginxModel{alive: true, workers: fullWorkers},
 			kill:      rapid.SliceOfN(rapid.IntRange(0, 40), 0, 4).Draw(t, "kills"),
 			death:     rapid.IntRange(-20, 20).Draw(t, "death"),
+			slow:      rapid.IntRange(0, 5).Draw(t, "slow"),
+			killer:    rapid.Bool().Draw(t, "killed"),
 			reboot:    rapid.IntRange(0, 9).Draw(t, "reboot") == 0,
 			stillborn: rapid.IntRange(0, 9).Draw(t, "stillborn") == 0,
 		}
@@ -33,7 +35,10 @@ func TestNextReachesATerminalPhaseAndSomebodyAlwaysAccepts(t *testing.T) {
 			}
 		}
 		t.Fatal("no terminal phase after 40 commands")
-	})
+	}
+	for range 200 { // a hundred ways each, in a second
+		rapid.Check(t, way)
+	}
 }
 
 const fullWorkers = 2
@@ -64,14 +69,17 @@ func (m *nginxModel) hup(newer bool) {
 	m.parked, m.toCome = false, m.toCome+fullWorkers
 }
 
-func (m nginxModel) seen(pid int) Master {
+func (m nginxModel) seen() Master {
+	return Master{Quitting: m.quits, Workers: make([]nginx.Process, m.workers), Leaving: make([]nginx.Process, m.leaving)}
+}
+
+func (m nginxModel) master(pid int) Master {
 	if !m.alive {
 		return Master{}
 	}
-	return Master{
-		Process: nginx.Process{PID: pid}, Quitting: m.quits,
-		Workers: make([]nginx.Process, m.workers), Leaving: make([]nginx.Process, m.leaving),
-	}
+	seen := m.seen()
+	seen.PID = pid
+	return seen
 }
 
 // world is a host, what graft wrote to its journal, and graft itself.
@@ -80,13 +88,16 @@ type world struct {
 	disk            Content
 	staged, begun   bool
 	old, young      nginxModel
+	orphans         nginxModel // the workers of a new master that was killed
 	forking, oldbin bool
 	stillborn       bool // the new binary dies at its start
 	excused         bool // nobody accepts, and it is not graft's doing
 
 	kill   []int // how many points graft passes until each kill
 	death  int   // how many steps the new master lives until it ends by itself; less than 0: it does not
+	killer bool  // it is killed then: its workers stay
 	reboot bool  // the next kill is one
+	slow   int   // how many looks may see nothing new of what is under way
 	events []journal.Event
 
 	intent  Intent // of the graft that runs
@@ -102,7 +113,11 @@ func (w *world) chance(what string) bool { return rapid.Bool().Draw(w.T, what) }
 func (w *world) command() (Phase, bool) {
 	w.intent, w.failed, w.settled = memory(w.events), map[Action]int{}, 0
 	if w.intent.Goal == "" {
-		w.intent.Goal = rapid.SampledFrom([]Phase{Overlap, Parked, Parked, Finished, Finished, RolledBack}).Draw(w.T, "command")
+		goals := []Phase{Overlap, Parked, Finished, Finished, RolledBack, RolledBack}
+		if len(w.events) == 0 {
+			goals = goals[:4] // apply
+		}
+		w.intent.Goal = rapid.SampledFrom(goals).Draw(w.T, "command")
 	}
 	if w.intent.Goal == RolledBack {
 		w.note(stepTurn, journal.Observed)
@@ -153,9 +168,9 @@ func (w *world) command() (Phase, bool) {
 
 // guarantee: what must hold before an act, on the host as it is.
 func (w *world) guarantee(action Action, verdict analysis.Verdict) {
-	oldServes := w.old.workers > w.old.toLeave && !w.old.quits
+	oldServes := w.old.workers+w.old.toCome > w.old.toLeave && !w.old.quits
 	youngServes := w.young.workers > w.young.toLeave && !w.young.quits
-	alone := !w.young.alive && !w.forking
+	alone := !w.young.alive && !w.forking && w.orphans.workers+w.orphans.leaving == 0
 	for _, g := range []struct {
 		actions []Action
 		holds   bool
@@ -166,7 +181,11 @@ func (w *world) guarantee(action Action, verdict analysis.Verdict) {
 		{[]Action{Park}, verdict == analysis.Pass || w.intent.Winched, "only a gate that passed parks the old master"},
 		{[]Action{Finish}, verdict == analysis.Pass && w.intent.Verified, "only a gate that passed ends the old master"},
 		{[]Action{Park, Finish}, youngServes, "the old workers go only while the new ones accept"},
-		{[]Action{Withdraw, Dismiss}, oldServes, "the new workers go only while the old ones accept"},
+		{[]Action{Withdraw, Dismiss, Release}, oldServes, "the new workers go only while the old ones accept"},
+		{[]Action{Swap, Start}, !w.intent.Verified, "a new master that ended is not tried again"},
+		{[]Action{Start}, !w.oldbin && !w.forking, "a second USR2 finds the pid file renamed"},
+		{[]Action{Park, Finish, Revive}, !w.old.quits, "a master that quits has closed its sockets and can be told nothing more"},
+		{[]Action{Withdraw, Dismiss}, !w.young.quits, "a master that quits needs no second word"},
 		{[]Action{Revive}, w.old.workers+w.old.toCome == 0, "a second HUP doubles the workers"},
 	} {
 		if slices.Contains(g.actions, action) && !g.holds {
@@ -254,6 +273,9 @@ func (w *world) send(action Action) (awaited func() bool) {
 		return func() bool { return w.young.workers == 0 }
 	case Dismiss:
 		w.young.quit()
+	case Release:
+		w.orphans.quit()
+		return func() bool { return w.orphans.workers == 0 }
 	default:
 		w.Fatalf("no such action: %s", action)
 	}
@@ -279,7 +301,7 @@ func (w *world) restart() {
 		return
 	}
 	w.reboot, w.forking, w.oldbin, w.excused = false, false, false, false
-	w.old, w.young = nginxModel{}, nginxModel{}
+	w.old, w.young, w.orphans = nginxModel{}, nginxModel{}, nginxModel{}
 	serving := nginxModel{alive: true, workers: fullWorkers}
 	if w.disk == NewContent {
 		w.young = serving
@@ -290,6 +312,10 @@ func (w *world) restart() {
 
 // happen lets the host go on between two looks. What was sent is always taken up in the end.
 func (w *world) happen() {
+	if w.slow > 0 && w.chance("nothing yet") {
+		w.slow--
+		return
+	}
 	w.proceed()
 	for w.chance("more happens") && w.proceed() {
 	}
@@ -309,15 +335,17 @@ func (w *world) proceed() bool {
 	can(w.forking, w.exec)
 	for _, m := range []*nginxModel{&w.old, &w.young} {
 		can(m.toCome > 0, func() { m.toCome--; m.workers++ })
-		can(m.toLeave > 0, func() { m.toLeave--; m.workers--; m.leaving++ })
+	}
+	// A master forks in microseconds; a worker goes when its event loop comes round.
+	coming := w.old.toCome+w.young.toCome > 0
+	for _, m := range []*nginxModel{&w.old, &w.young, &w.orphans} {
+		can(m.toLeave > 0 && !coming, func() { m.toLeave--; m.workers--; m.leaving++ })
 	}
 	can(w.young.quits && w.young.workers+w.young.leaving == 0, w.endYoung)
 	can(w.old.quits && w.old.workers+w.old.leaving == 0, func() { w.old, w.oldbin = nginxModel{}, false })
 	if w.young.alive && w.death >= 0 {
-		// The new master ends by itself, its workers with it: a gap that is not graft's doing.
 		if w.death--; w.death < 0 {
-			w.excused = true
-			under = []func(){w.endYoung}
+			under = []func(){w.die}
 		}
 	}
 	if len(under) == 0 {
@@ -339,6 +367,16 @@ func (w *world) exec() {
 	}
 }
 
+// die: the new master ends by itself. If its workers go with it, that may leave a gap which is not
+// graft's doing.
+func (w *world) die() {
+	if w.killer {
+		w.orphans = nginxModel{workers: w.young.workers, leaving: w.young.leaving, toLeave: w.young.toLeave}
+	}
+	w.excused = true
+	w.endYoung()
+}
+
 // endYoung: the old master takes its pid file back, and its workers if it was parked.
 func (w *world) endYoung() {
 	w.young, w.oldbin = nginxModel{}, false
@@ -348,7 +386,7 @@ func (w *world) endYoung() {
 }
 
 func (w *world) endConnection() {
-	for _, m := range []*nginxModel{&w.old, &w.young} {
+	for _, m := range []*nginxModel{&w.old, &w.young, &w.orphans} {
 		if m.leaving > 0 {
 			m.leaving--
 			return
@@ -358,32 +396,37 @@ func (w *world) endConnection() {
 
 // check is guarantee 1, at every instant.
 func (w *world) check() {
-	if w.old.workers+w.young.workers > 0 {
-		w.excused = false
-		return
+	accept, stay := 0, 0
+	for _, m := range []nginxModel{w.old, w.young, w.orphans} {
+		accept, stay = accept+m.workers, stay+m.workers-m.toLeave
 	}
-	if !w.excused {
+	if accept == 0 && !w.excused {
 		w.Fatalf("nobody accepts: %s", w.seen())
 	}
+	w.excused = w.excused && stay == 0
 }
 
 func (w *world) checkEnd(phase Phase) {
-	for w.proceed() || w.old.leaving+w.young.leaving > 0 { // what was sent is taken up
+	for w.proceed() || w.old.leaving+w.young.leaving+w.orphans.leaving > 0 { // what was sent is taken up
 		w.endConnection()
 	}
 	switch {
 	case phase == Finished && (w.disk != NewContent || w.old.alive):
 		w.Fatalf("finished, and %s", w.seen())
-	case phase == RolledBack && (w.disk != OldContent || w.young.alive || w.begun || w.old.workers != fullWorkers):
+	case phase == RolledBack && (w.disk != OldContent || w.young.alive || w.begun || w.old.workers != fullWorkers || w.orphans.workers > 0):
 		w.Fatalf("rolled back, and %s", w.seen())
 	}
 }
 
 func (w *world) seen() Seen {
-	return Seen{
-		Disk: w.disk, Staged: w.staged, Begun: w.begun, Old: w.old.seen(1), New: w.young.seen(2),
+	seen := Seen{
+		Disk: w.disk, Staged: w.staged, Begun: w.begun, Old: w.old.master(1), New: w.young.master(2),
 		Forking: w.forking, OldBin: w.oldbin,
 	}
+	if seen.Disk == NewContent && seen.Staged && !seen.New.Alive() {
+		seen.Orphans = w.orphans.seen()
+	}
+	return seen
 }
 
 func (w *world) turn() {

@@ -74,6 +74,8 @@ func TestNextByPhaseGoalAndVerdict(t *testing.T) {
 		{"swapped, between fork and exec", on(Swapped, func(s *Seen) { s.Forking = true }), Intent{}, [4]string{"settle", "settle", "settle", "settle"}},
 		{"swapped, the pid file is renamed", on(Swapped, func(s *Seen) { s.OldBin = true }), Intent{}, [4]string{"settle", "settle", "settle", "settle"}},
 		{"swapped, and a new master has been here", hosts[Swapped], verified, [4]string{"turn", "turn", "turn", "put-back"}},
+		{"swapped, the new master was killed and its workers serve on", on(Swapped, func(s *Seen) { s.Orphans = master(0) }), verified, [4]string{"turn", "turn", "turn", "release"}},
+		{"swapped, these workers are on their way out", on(Swapped, func(s *Seen) { s.Orphans = master(0, idle) }), Intent{}, [4]string{"turn", "turn", "turn", "drain"}},
 		{"the new master ended while the old one was parked", on(Swapped, func(s *Seen) { s.Old = master(old, idle) }), winched, [4]string{"turn", "turn", "turn", "settle"}},
 
 		{"overlap", hosts[Overlap], verified, [4]string{"stop", gatedPark, gatedPark, "withdraw"}},
