@@ -36,6 +36,8 @@ func (r *runFlags) add(cmd *cobra.Command) {
 	f.Float64Var(&r.options.ProbeRate, "probe-rate", d.ProbeRate, "graft's own requests per second and listening address")
 	f.DurationVar(&r.options.Patience, "patience", d.Patience, "how long a new master's start, or workers coming and going, may take")
 	f.BoolVar(&r.detach, "detach", false, "go on in the background, whatever happens to this terminal")
+	f.BoolVar(&r.options.Stay, "stay", false, "where a gate holds, go on watching")
+	_ = f.MarkHidden("stay") // what --detach gives to the graft in the background
 }
 
 func (r *runFlags) check() error {

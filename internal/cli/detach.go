@@ -74,9 +74,9 @@ func (a *app) detach(ctx context.Context, plan string) error {
 // detachedArgs turn this command line into that of the detached graft: migrate has built and planned
 // already, so what is left to do is apply.
 func detachedArgs(args []string, plan string) []string {
-	command := []string{"resume"}
+	command := []string{"resume", "--stay"}
 	if plan != "" {
-		command = []string{"apply", plan}
+		command = []string{"apply", plan, "--stay"}
 	}
 	flags := []string{"--until", "--overlap", "--park", "--undetermined", "--min-requests", "--probe-rate", "--patience"}
 	for i, arg := range args {

@@ -56,7 +56,7 @@ func (tr *traffic) add(name, url string, l probe.Load) {
 	if err != nil {
 		tr.t.Fatal(err)
 	}
-	l.Target, l.Requests, l.Duration = target, 400_000, 90*time.Second
+	l.Target, l.Requests, l.Duration, l.UserAgent = target, 400_000, 90*time.Second, "client"
 	running, err := probe.Start(tr.ctx, l)
 	if err != nil {
 		tr.t.Fatal(err)

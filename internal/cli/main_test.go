@@ -135,9 +135,8 @@ func with(args ...string) []string { return append(args, quick...) }
 
 // status is what graft status -o json tells.
 func (h *host) status() (s struct {
-	Phase string
-	Old   struct{ PID int }
-	New   struct{ PID int }
+	Phase     string
+	Migration string
 }) {
 	h.t.Helper()
 	r := h.must(0, "status", "-o", "json")

@@ -101,6 +101,18 @@ func TestDetachedGraftGoesOnWithoutItsTerminal(t *testing.T) {
 	h.phase("rolled-back")
 }
 
+func TestADetachedGraftThatHoldsGoesOnWatching(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	h.must(0, "apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--detach",
+		"--overlap", "200ms", "--park", "200ms", "--min-requests", "50", "--probe-rate", "20")
+	h.eventually("the hold", func() bool {
+		return strings.Contains(h.must(0, "history", h.status().Migration).stdout, "could not decide")
+	})
+	h.phase("overlap")
+	light(t, h.inst).warm() // traffic comes at last
+	h.eventuallyPhase("finished")
+}
+
 func TestADetachedGraftThatFailsTellsItsExitCode(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	file := h.plan(nginxtest.Release(t, "1.26.3").Path)

@@ -50,6 +50,8 @@ type Options struct {
 	// Patience bounds how long a change may take to show: a new master's start (init_by_lua
 	// included), workers that come or stop accepting.
 	Patience time.Duration
+	// Stay: where a gate holds, go on watching instead of ending the run. Nobody waits for it.
+	Stay bool
 }
 
 // Defaults are the options where nothing else is said.
@@ -418,6 +420,13 @@ func (e *Engine) judge(seen Seen) (analysis.Verdict, *Outcome, error) {
 		}
 		return verdict, nil, e.turn("the gate at " + string(e.phase) + " could not decide: " + strings.Join(why, "; "))
 	}
+	if e.gate.held {
+		return verdict, nil, nil
+	}
+	e.gate.held = true
 	o := &Outcome{Phase: e.phase, Held: true, Reason: "the gate at " + string(e.phase) + " could not decide", Why: why}
-	return verdict, o, e.note("", stepHold, journal.Observed, o)
+	if err := e.note("", stepHold, journal.Observed, o); err != nil || e.opts.Stay {
+		return verdict, nil, err
+	}
+	return verdict, o, nil
 }

@@ -63,6 +63,7 @@ type openGate struct {
 	evidence analysis.Evidence
 	last     analysis.Verdict
 	passed   bool // for good: what follows is under way
+	held     bool // its deadline has passed without enough evidence
 	why      []string
 }
 
