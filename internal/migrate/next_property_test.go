@@ -210,6 +210,9 @@ func (w *world) act(action Action) error {
 		return errKilled
 	}
 	awaited := w.send(action)
+	if awaited == nil {
+		return errKilled
+	}
 	for !awaited() && w.proceed() {
 		if w.killed() {
 			return errKilled
@@ -234,19 +237,19 @@ func (w *world) act(action Action) error {
 	return nil
 }
 
-// send carries an action out and returns what the engine waits for.
+// send carries an action out and returns what the engine waits for; nil if it was killed halfway.
 func (w *world) send(action Action) (awaited func() bool) {
 	switch action {
 	case Stage:
 		w.begun = true
 		if w.killed() {
-			return func() bool { return false } // halfway
+			return nil
 		}
 		w.staged = true
 	case Unstage:
 		w.staged = false
 		if w.killed() {
-			return func() bool { return false }
+			return nil
 		}
 		w.begun = false
 	case Swap:
