@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"os"
+	"syscall"
 	"testing"
 
 	"graft/internal/nginxtest"
@@ -108,5 +110,77 @@ func TestKilledRollbackIsResumedAndRolledBack(t *testing.T) {
 		for _, point := range backFromParked {
 			t.Run("parked/"+point+"/"+then, crash{point: point, until: "parked", kill: []string{"rollback"}, then: then, ends: "old"}.run)
 		}
+	}
+}
+
+// restart ends the instance and starts what lies at the path, as a service manager does.
+func (h *host) restart() {
+	h.t.Helper()
+	h.inst.Signal(h.t, h.inst.MasterPID, syscall.SIGQUIT)
+	h.eventually("the end of the instance", func() bool { masters, err := h.inst.Masters(); return err == nil && len(masters) == 0 })
+	run(h.t, h.inst.Exe, "-p", h.inst.Prefix+"/", "-c", h.inst.Conf)
+	h.eventually("the new start", func() bool { pid, err := h.inst.PID(); return err == nil && pid != h.inst.MasterPID })
+}
+
+func TestARestartInBetweenIsSeen(t *testing.T) {
+	target := nginxtest.Release(t, "1.26.3").Path
+	for _, c := range []struct {
+		point, then string
+		code        int
+		phase       string
+	}{
+		{"before-rename-swap", "resume", 5, "rolled-back"}, // the old binary was started again: the plan is stale
+		{"before-rename-swap", "rollback", 0, "rolled-back"},
+		{"before-usr2", "resume", 0, "finished"}, // the new binary was on disk
+		{"before-usr2", "rollback", 0, "rolled-back"},
+	} {
+		t.Run(c.point+"/"+c.then, func(t *testing.T) {
+			h := newHost(t, nginxtest.Options{})
+			old, new := h.sha256(h.inst.Exe), h.sha256(target)
+			h.killed(c.point, old, new, with("apply", h.plan(target))...)
+			h.restart()
+			args := []string{c.then}
+			if c.then == "resume" {
+				args = with("resume")
+			}
+			h.must(c.code, args...)
+			h.phase(c.phase)
+			want := old
+			if c.phase == "finished" {
+				want = new
+			}
+			if h.sha256(h.inst.Exe) != want {
+				t.Errorf("another binary is on disk than serves")
+			}
+			h.oneMaster(want)
+		})
+	}
+}
+
+func TestAPackageUpgradeWhileParkedIsNotOverwritten(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	load := light(t, h.inst)
+	load.warm()
+	h.must(0, with("apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--until", "parked")...)
+	third := nginxtest.Release(t, "1.18.0").Path
+	data, err := os.ReadFile(third)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(h.inst.Exe); err != nil { // dpkg renames over it
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.inst.Exe, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.must(6, with("resume")...)
+	// The way back still is open for the traffic; the file is the package's.
+	h.must(6, "rollback")
+	load.lostNothing()
+	if h.sha256(h.inst.Exe) != h.sha256(third) {
+		t.Error("the package's file was overwritten")
+	}
+	if pid, err := h.inst.PID(); err != nil || pid != h.inst.MasterPID {
+		t.Errorf("master %d serves (%v), want the old one, %d", pid, err, h.inst.MasterPID)
 	}
 }

@@ -169,7 +169,7 @@ func stable(t *testing.T, dir string) string {
 	return to
 }
 
-func run(t *testing.T, name string, args ...string) {
+func run(t testing.TB, name string, args ...string) {
 	t.Helper()
 	if err := execute(exec.CommandContext(t.Context(), name, args...)); err != nil {
 		t.Fatal(err)

@@ -57,8 +57,18 @@ func Next(seen Seen, intent Intent, verdict analysis.Verdict) (Action, string) {
 func forward(seen Seen, phase Phase, intent Intent, verdict analysis.Verdict) (Action, string) {
 	switch phase {
 	case Planned, Staged, Swapped:
-		if intent.Verified {
+		switch {
+		case intent.Verified:
 			return Turn, "the new master is gone although nobody asked it to go"
+		case seen.Restarted:
+			return Turn, "the old binary was started again since the plan was made"
+		}
+	case Overlap, Parked:
+		switch seen.Disk {
+		case OldContent:
+			return Turn, "the old binary is back on disk: somebody else put it there"
+		case "":
+			return Halt, "the file at the binary's path is neither the old nor the new binary: somebody else changed it; both masters are left as they are"
 		}
 	}
 	switch phase {
@@ -75,9 +85,6 @@ func forward(seen Seen, phase Phase, intent Intent, verdict analysis.Verdict) (A
 		}
 		return Start, ""
 	case Overlap:
-		if seen.Disk != NewContent {
-			return Turn, "the old binary is back on disk: somebody else put it there"
-		}
 		switch {
 		case !intent.Verified:
 			return Verify, ""
@@ -89,8 +96,6 @@ func forward(seen Seen, phase Phase, intent Intent, verdict analysis.Verdict) (A
 		return gated(verdict, Park)
 	case Parked:
 		switch {
-		case seen.Disk != NewContent:
-			return Turn, "the old binary is back on disk: somebody else put it there"
 		case seen.Old.Quitting:
 			return Drain, ""
 		case len(seen.New.Workers) == 0:

@@ -102,7 +102,7 @@ func (o *observer) look() (Seen, error) {
 	case what == NewContent:
 		seen.New = o.master(alone)
 	case what == OldContent:
-		seen.Old = o.master(alone)
+		seen.Old, seen.Restarted = o.master(alone), true
 	}
 	return seen, nil
 }

@@ -59,6 +59,8 @@ type Seen struct {
 	Begun bool   `json:"begun,omitempty"`
 	Old   Master `json:"old"`
 	New   Master `json:"new"`
+	// Restarted: the master that runs the old binary is not the one that the plan was made on.
+	Restarted bool `json:"restarted,omitempty"`
 	// Forking: the old master has a child that is neither worker nor new master yet: it is between
 	// fork and exec.
 	Forking bool `json:"forking,omitempty"`
@@ -78,12 +80,12 @@ func (s Seen) Phase() (phase Phase, reason string) {
 		return Halted, "neither the old nor the new master runs"
 	case s.Stranger != 0:
 		return Halted, fmt.Sprintf("master %d was started by the old master but runs neither the old nor the new binary", s.Stranger)
-	case s.Disk == "":
-		return Halted, "the file at the binary's path is neither the old nor the new binary: somebody else changed it"
 	case s.Old.Alive() && s.New.Alive() && len(s.Old.Workers) > 0:
 		return Overlap, ""
 	case s.Old.Alive() && s.New.Alive():
 		return Parked, ""
+	case s.Disk == "":
+		return Halted, "the file at the binary's path is neither the old nor the new binary: somebody else changed it; graft leaves it alone"
 	case s.New.Alive() && s.Disk == NewContent:
 		return Finished, ""
 	case s.New.Alive():
