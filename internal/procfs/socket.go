@@ -202,29 +202,21 @@ func inetAddr(s string) (string, error) {
 	return netip.AddrPortFrom(ip, uint16(number)).String(), nil
 }
 
+// readUnix skips what is no row: a path may hold line breaks, and any user may choose such a one.
 func readUnix(r io.Reader, found func(string, uint64)) error {
 	lines := bufio.NewScanner(r)
 	lines.Scan()
 	for lines.Scan() {
-		// Num RefCount Protocol Flags Type St Inode Path; a path may hold spaces.
-		fields := strings.SplitN(strings.TrimSpace(lines.Text()), " ", 2)
-		if len(fields) < 2 {
+		// Num: RefCount Protocol Flags Type St Inode Path; the path, which may hold spaces, is missing
+		// where there is none.
+		row := strings.Fields(lines.Text())
+		if len(row) < 8 || !strings.HasSuffix(row[0], ":") {
 			continue
 		}
-		rest := strings.Fields(fields[1])
-		if len(rest) < 7 {
-			continue // unnamed: not a listener
-		}
-		flags, err := strconv.ParseUint(rest[2], 16, 64)
-		if err != nil {
-			return fmt.Errorf("flags in %q: %w", lines.Text(), err)
-		}
-		inode, err := strconv.ParseUint(rest[5], 10, 64)
-		if err != nil {
-			return fmt.Errorf("inode in %q: %w", lines.Text(), err)
-		}
-		if flags&acceptConn != 0 {
-			_, path, _ := strings.Cut(lines.Text(), " "+rest[5]+" ")
+		flags, flagsErr := strconv.ParseUint(row[3], 16, 64)
+		inode, inodeErr := strconv.ParseUint(row[6], 10, 64)
+		if flagsErr == nil && inodeErr == nil && flags&acceptConn != 0 {
+			_, path, _ := strings.Cut(lines.Text(), " "+row[6]+" ")
 			found("unix:"+path, inode)
 		}
 	}
