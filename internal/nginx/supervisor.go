@@ -42,10 +42,8 @@ func FindSupervisor(fs procfs.FS, pid int) (Supervisor, error) {
 		return Supervisor{Kind: "container"}, nil
 	}
 	for _, group := range cgroups {
-		for _, mark := range containerMarks {
-			if strings.Contains(group, mark) {
-				return Supervisor{Kind: "container", Unit: path.Base(group)}, nil
-			}
+		if ofContainer(group) {
+			return Supervisor{Kind: "container", Unit: path.Base(group)}, nil
 		}
 	}
 	for _, group := range cgroups {
@@ -54,6 +52,18 @@ func FindSupervisor(fs procfs.FS, pid int) (Supervisor, error) {
 		}
 	}
 	return Supervisor{Kind: "none"}, nil
+}
+
+// ofContainer: a service's name does not count, whatever it speaks of.
+func ofContainer(cgroup string) bool {
+	for part := range strings.SplitSeq(cgroup, "/") {
+		for _, mark := range containerMarks {
+			if strings.Contains(part, mark) && !strings.HasSuffix(part, ".service") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // systemdUnit finds the service in a cgroup path: its last component that is one. A login session's

@@ -25,9 +25,12 @@ type Tree struct {
 	Workers []Worker
 	// Masters are children that are masters themselves: a binary that USR2 started.
 	Masters []int
-	// Forking are children whose title is still the master's own while they run its binary: just
-	// forked, about to become a worker or to exec.
+	// Forking are children that still run the master's binary under its title: just forked, about to
+	// become a worker or to exec.
 	Forking []int
+	// Others are children without a title of nginx's: a binary that has not set its own yet, or
+	// anything that a module or a script started.
+	Others []int
 }
 
 // Accepting lists the workers that take new connections.
@@ -147,8 +150,7 @@ func (t *Tree) add(fs procfs.FS, child int, masterTitle string) error {
 	case ok:
 		t.Masters = append(t.Masters, child)
 	default:
-		// A binary in its exec has no title, one before it sets its own shows argv alone.
-		t.Forking = append(t.Forking, child)
+		t.Others = append(t.Others, child)
 	}
 	return nil
 }
