@@ -22,7 +22,8 @@ import (
 func listen(t *testing.T, path string) *Runner {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	r, err := Listen(t.Context(), path, func() Status { return Status{Migration: "m", Phase: Parked} })
+	r := NewRunner()
+	err := r.Listen(t.Context(), path, func() Status { return Status{Migration: "m", Phase: Parked} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,6 +180,31 @@ func TestAnOrderArrivesOnceAndItsSenderHearsTheEnd(t *testing.T) {
 	case again := <-r.Orders():
 		t.Errorf("order %q arrived a second time", again)
 	default:
+	}
+}
+
+// A script that asks again and again while graft is in a long step: the run must still be able to end.
+func TestOrdersThatNobodyReadsDoNotHoldTheEndUp(t *testing.T) {
+	path := socket(t)
+	r := listen(t, path)
+	var waiting []follower
+	for range cap(r.orders) {
+		waiting = append(waiting, follow(t, path, string(OrderRollback)))
+	}
+	err := until(t.Context(), 10*time.Second, "all orders", func() (bool, error) { return len(r.orders) == cap(r.orders), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := follow(t, path, string(OrderRollback))
+	if err := <-one.err; err == nil || !strings.Contains(err.Error(), "too many orders") {
+		t.Errorf("one more: %v, want a refusal", err)
+	}
+	end(t, r)
+	for _, f := range waiting {
+		if got := f.next(t); got.Outcome == nil {
+			t.Errorf("%+v, want the outcome", got)
+		}
+		<-f.err
 	}
 }
 

@@ -55,7 +55,8 @@ func TestPhasesAreObservedOnTheHost(t *testing.T) {
 // The rows are the phases table of the design, each with what may stand in its way.
 func TestNextByPhaseGoalAndVerdict(t *testing.T) {
 	const gatedPark, gatedFinish = "watch | park | turn", "watch | finish | turn"
-	verified, winched, revived := Intent{Verified: true}, Intent{Verified: true, Winched: true}, Intent{Verified: true, Winched: true, Revived: true}
+	swapped, verified := Intent{Swapped: true}, Intent{Swapped: true, Verified: true}
+	winched, revived := Intent{Swapped: true, Verified: true, Winched: true}, Intent{Swapped: true, Verified: true, Winched: true, Revived: true}
 	for _, row := range []struct {
 		name   string
 		seen   Seen
@@ -70,16 +71,18 @@ func TestNextByPhaseGoalAndVerdict(t *testing.T) {
 		{"staged", hosts[Staged], Intent{}, [4]string{"swap", "swap", "swap", "unstage"}},
 		{"staged, and a new master has been here", hosts[Staged], verified, [4]string{"turn", "turn", "turn", "unstage"}},
 
-		{"swapped", hosts[Swapped], Intent{}, [4]string{"start", "start", "start", "put-back"}},
-		{"swapped, between fork and exec", on(Swapped, func(s *Seen) { s.Forking = true }), Intent{}, [4]string{"settle", "settle", "settle", "settle"}},
-		{"swapped, the pid file is renamed", on(Swapped, func(s *Seen) { s.OldBin = true }), Intent{}, [4]string{"settle", "settle", "settle", "settle"}},
+		{"swapped", hosts[Swapped], swapped, [4]string{"start", "start", "start", "put-back"}},
+		{"the target was on disk already: it is not graft's to replace", hosts[Swapped], Intent{}, [4]string{"start", "start", "start", "unstage"}},
+		{"staged, and the old binary was started again", on(Staged, func(s *Seen) { s.Restarted = true }), Intent{}, [4]string{"turn", "turn", "turn", "unstage"}},
+		{"swapped, between fork and exec", on(Swapped, func(s *Seen) { s.Forking = true }), swapped, [4]string{"settle", "settle", "settle", "settle"}},
+		{"swapped, the pid file is renamed", on(Swapped, func(s *Seen) { s.OldBin = true }), swapped, [4]string{"settle", "settle", "settle", "settle"}},
 		{"swapped, and a new master has been here", hosts[Swapped], verified, [4]string{"turn", "turn", "turn", "put-back"}},
 		{"swapped, the new master was killed and its workers serve on", on(Swapped, func(s *Seen) { s.Orphans = master(0) }), verified, [4]string{"turn", "turn", "turn", "release"}},
-		{"swapped, these workers are on their way out", on(Swapped, func(s *Seen) { s.Orphans = master(0, idle) }), Intent{}, [4]string{"turn", "turn", "turn", "drain"}},
+		{"swapped, these workers are on their way out", on(Swapped, func(s *Seen) { s.Orphans = master(0, idle) }), swapped, [4]string{"turn", "turn", "turn", "drain"}},
 		{"the new master ended while the old one was parked", on(Swapped, func(s *Seen) { s.Old = master(old, idle) }), winched, [4]string{"turn", "turn", "turn", "settle"}},
 
 		{"overlap", hosts[Overlap], verified, [4]string{"stop", gatedPark, gatedPark, "withdraw"}},
-		{"overlap, killed before it was verified", hosts[Overlap], Intent{}, [4]string{"verify", "verify", "verify", "withdraw"}},
+		{"overlap, killed before it was verified", hosts[Overlap], swapped, [4]string{"verify", "verify", "verify", "withdraw"}},
 		{"overlap, WINCH may be on its way", hosts[Overlap], winched, [4]string{"park", "park", "park", "settle"}},
 		{"overlap, somebody put the old binary back on disk", on(Overlap, func(s *Seen) { s.Disk = OldContent }), verified, [4]string{"turn", "turn", "turn", "withdraw"}},
 		{"overlap, the new master's workers are withdrawn", on(Overlap, func(s *Seen) { s.New = master(young, idle) }), verified, [4]string{"stop", gatedPark, gatedPark, "dismiss"}},
@@ -87,13 +90,22 @@ func TestNextByPhaseGoalAndVerdict(t *testing.T) {
 		{"overlap again: the old workers are back", hosts[Overlap], revived, [4]string{"park", "park", "park", "dismiss"}},
 
 		{"parked", hosts[Parked], winched, [4]string{"stop", "stop", gatedFinish, "revive"}},
-		{"parked, killed before it was verified", hosts[Parked], Intent{Winched: true}, [4]string{"verify", "verify", "verify", "revive"}},
+		{"parked, killed before it was verified", hosts[Parked], Intent{Swapped: true, Winched: true}, [4]string{"verify", "verify", "verify", "revive"}},
 		{"parked, HUP may be on its way", hosts[Parked], revived, [4]string{"stop", "stop", gatedFinish, "settle"}},
 		{"parked, the new master lost its workers", on(Parked, func(s *Seen) { s.New = master(young, idle) }), winched, [4]string{"turn", "turn", "turn", "revive"}},
 		{"parked, somebody put the old binary back on disk", on(Parked, func(s *Seen) { s.Disk = OldContent }), winched, [4]string{"turn", "turn", "turn", "revive"}},
 		{"parked, the old master quits: no way back for it", on(Parked, func(s *Seen) { s.Old = master(old, idle, quitting) }), winched, [4]string{"drain", "drain", "drain", "drain"}},
 
+		{"overlap, a third binary on disk", on(Overlap, func(s *Seen) { s.Disk = "" }), verified, [4]string{"halt", "halt", "halt", "withdraw"}},
+		{"parked, a third binary on disk", on(Parked, func(s *Seen) { s.Disk = "" }), winched, [4]string{"halt", "halt", "halt", "revive"}},
+
+		{"overlap, a third binary on disk", on(Overlap, func(s *Seen) { s.Disk = "" }), verified, [4]string{"halt", "halt", "halt", "withdraw"}},
+		{"parked, a third binary on disk", on(Parked, func(s *Seen) { s.Disk = "" }), winched, [4]string{"halt", "halt", "halt", "revive"}},
+
 		{"finished", hosts[Finished], winched, [4]string{"stop", "stop", "stop", "return"}},
+		{"the old master was killed and its workers serve on", on(Finished, func(s *Seen) { s.Orphans = master(0) }), verified, [4]string{"release", "release", "release", "return"}},
+		{"these workers are on their way out", on(Finished, func(s *Seen) { s.Orphans = master(0, idle) }), verified, [4]string{"drain", "drain", "drain", "return"}},
+		{"finished, the old master was killed and its workers serve on", on(Finished, func(s *Seen) { s.Orphans = master(0) }), winched, [4]string{"release", "release", "release", "return"}},
 
 		{"the new binary runs, the old one is on disk", hosts[Halted], winched, [4]string{"halt", "halt", "halt", "halt"}},
 		{"nobody runs", Seen{Disk: NewContent, Staged: true}, winched, [4]string{"halt", "halt", "halt", "halt"}},

@@ -39,7 +39,9 @@ func TestTheJournalRemembersWhatTheHostCannotShow(t *testing.T) {
 		{"it turned", events(line(stepTurn, journal.Observed)), Intent{Goal: RolledBack}},
 		{"HUP was announced", events(line(Park, journal.Intent), line(stepTurn, journal.Observed), line(Revive, journal.Intent)), Intent{Goal: RolledBack, Winched: true, Revived: true}},
 		{"WINCH after a HUP", events(line(Revive, journal.Intent), line(Park, journal.Intent)), Intent{Winched: true}},
-		{"other steps tell nothing", events(line(Stage, journal.Done), line(Swap, journal.Done), line(Withdraw, journal.Done), line(stepGate, journal.Observed), line(stepHold, journal.Observed)), Intent{}},
+		{"other steps tell nothing", events(line(Stage, journal.Done), line(Withdraw, journal.Done), line(stepGate, journal.Observed), line(stepHold, journal.Observed)), Intent{}},
+		{"the swap was announced", events(line(Swap, journal.Intent)), Intent{Swapped: true}},
+		{"QUIT was announced", events(line(Finish, journal.Intent)), Intent{Finishing: true}},
 	} {
 		if diff := cmp.Diff(tt.want, memory(tt.events)); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", tt.name, diff)
