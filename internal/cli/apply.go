@@ -177,8 +177,14 @@ func (a *app) apply(ctx context.Context, plan migrate.Plan, opts migrate.Options
 	if err := lock.Describe(holder(rec.ID)); err != nil {
 		return err
 	}
-	_, err = a.run(ctx, state, rec, opts, migrate.Finished, nil)
-	return err
+	outcome, err := a.run(ctx, state, rec, opts, migrate.Finished, nil)
+	if err != nil || !outcome.Return {
+		return err
+	}
+	if err := a.goBack(ctx, state, rec); err != nil {
+		return err
+	}
+	return outcomeError(migrate.Outcome{Phase: migrate.RolledBack, Reason: outcome.Reason})
 }
 
 // recheck sees that the host is the one that the plan was made on, and makes the checks once more:
@@ -228,24 +234,19 @@ func holder(migration string) journal.Holder {
 
 // run carries a migration on under the lock. prepare may turn the engine around first.
 func (a *app) run(ctx context.Context, state migrate.State, rec migrate.Record, opts migrate.Options, wanted migrate.Phase, prepare func(*migrate.Engine)) (migrate.Outcome, error) {
-	target, err := a.artifact(rec.Plan.Target.Artifact)
-	if err != nil {
-		return migrate.Outcome{}, err
-	}
-	var engine *migrate.Engine
-	runner, err := migrate.Listen(ctx, state.Socket(), func() migrate.Status { return engine.Status() })
-	if err != nil {
-		return migrate.Outcome{}, err
-	}
+	runner := migrate.NewRunner()
 	show := a.timeline(rec)
-	engine, err = migrate.NewEngine(rec, opts, migrate.Deps{
-		FS: a.fs, Artifact: target, Log: a.log(), Orders: runner.Orders(),
+	engine, err := migrate.NewEngine(rec, opts, migrate.Deps{
+		FS: a.fs, Artifact: func() (artifact.Artifact, error) { return a.artifact(rec.Plan.Target.Artifact) }, Log: a.log(), Orders: runner.Orders(),
 		Emit: func(e journal.Event) { show(e); runner.Publish(e) },
 	})
 	if err != nil {
-		return migrate.Outcome{}, errors.Join(err, runner.End(migrate.Outcome{Phase: migrate.Halted, Reason: err.Error()}))
+		return migrate.Outcome{}, err
 	}
 	defer engine.Close()
+	if err := runner.Listen(ctx, state.Socket(), engine.Status); err != nil {
+		return migrate.Outcome{}, err
+	}
 	if prepare != nil {
 		prepare(engine)
 	}
@@ -272,7 +273,7 @@ func (a *app) conclude(rec migrate.Record, o migrate.Outcome, wanted migrate.Pha
 			return err
 		}
 	}
-	if o.Phase == wanted {
+	if o.Phase == wanted && !o.Held {
 		return nil
 	}
 	return outcomeError(o)
@@ -282,6 +283,8 @@ func outcomeError(o migrate.Outcome) error {
 	switch {
 	case o.Interrupted:
 		return failf(CodeInterrupted, "graft resume goes on, graft rollback goes back", "interrupted at %s, a safe point", o.Phase)
+	case o.Held && o.Phase == migrate.Finished:
+		return failf(CodeInconclusive, "graft rollback brings the old binary back", "%s", o.Reason)
 	case o.Held:
 		return failf(CodeInconclusive, "graft resume watches on (--undetermined proceed passes it), graft rollback goes back",
 			"%s: %s", o.Reason, strings.Join(o.Why, "; "))

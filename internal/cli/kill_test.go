@@ -131,7 +131,7 @@ func TestARestartInBetweenIsSeen(t *testing.T) {
 	}{
 		{"before-rename-swap", "resume", 5, "rolled-back"}, // the old binary was started again: the plan is stale
 		{"before-rename-swap", "rollback", 0, "rolled-back"},
-		{"before-usr2", "resume", 0, "finished"}, // the new binary was on disk
+		{"before-usr2", "resume", 9, "finished"}, // the new binary was on disk, and no gate has seen it
 		{"before-usr2", "rollback", 0, "rolled-back"},
 	} {
 		t.Run(c.point+"/"+c.then, func(t *testing.T) {

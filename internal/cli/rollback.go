@@ -20,7 +20,7 @@ func (a *app) resumeCommand() *cobra.Command {
 		Short: "Go on with the migration from wherever the host is",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := flags.check(); err != nil {
+			if err := a.recall(cmd, &flags); err != nil {
 				return err
 			}
 			if flags.detach {
@@ -75,7 +75,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 // returnOptions are those of the way back from finished: a migration that should not take days.
 func returnOptions() migrate.Options {
 	o := migrate.Defaults()
-	o.Overlap, o.Park, o.MinRequests = 2*time.Second, 2*time.Second, 0
+	o.Overlap, o.Park, o.MinRequests, o.Undetermined = 2*time.Second, 2*time.Second, 0, migrate.GiveUp
 	return o
 }
 
@@ -95,28 +95,92 @@ func (a *app) takeOver(ctx context.Context, opts migrate.Options, wanted migrate
 	if err != nil {
 		return err
 	}
+	if err := lock.Describe(holder(rec.ID)); err != nil {
+		return err
+	}
 	switch ended := rec.Ended(); {
 	case ended == migrate.RolledBack:
 		a.say("migration %s is rolled back already", rec.ID)
 		return a.answerStatus(rec)
 	case ended == migrate.Finished && wanted == migrate.RolledBack:
-		return a.goBack(ctx, state, rec, opts)
+		return a.goBack(ctx, state, rec)
 	case ended == migrate.Finished:
 		a.say("migration %s is finished already", rec.ID)
 		return a.answerStatus(rec)
 	}
-	if err := lock.Describe(holder(rec.ID)); err != nil {
-		return err
+	if rec.Plan.Returns != "" {
+		return a.completeReturn(ctx, state, rec)
 	}
 	outcome, err := a.run(ctx, state, rec, opts, wanted, prepare)
 	if err != nil || !outcome.Return {
 		return err
 	}
-	return a.goBack(ctx, state, rec, opts)
+	if err := a.goBack(ctx, state, rec); err != nil || wanted == migrate.RolledBack {
+		return err
+	}
+	return outcomeError(migrate.Outcome{Phase: migrate.RolledBack, Reason: outcome.Reason})
+}
+
+// completeReturn goes on with the way back from a finished migration. Whoever asks for resume or for
+// rollback there wants the same: the binary that served before.
+func (a *app) completeReturn(ctx context.Context, state migrate.State, rec migrate.Record) error {
+	if _, err := a.run(ctx, state, rec, returnOptions(), migrate.Finished, nil); err != nil {
+		return err
+	}
+	first, err := state.Read(rec.Plan.Returns)
+	if err != nil {
+		return err
+	}
+	left, err := first.Remove(a.fs)
+	for _, file := range left {
+		a.say("left: %s", file)
+	}
+	return err
+}
+
+// recall checks the flags of resume; what they leave open is as it was when the migration began.
+func (a *app) recall(cmd *cobra.Command, flags *runFlags) error {
+	if err := flags.check(); err != nil {
+		return err
+	}
+	state, err := a.state()
+	if err != nil {
+		return err
+	}
+	rec, err := state.Current()
+	if err != nil {
+		return err
+	}
+	given := flags.options
+	if options, ok := rec.Options(); ok {
+		flags.options = options
+	}
+	status, err := migrate.Look(a.fs, rec)
+	if err != nil {
+		return err
+	}
+	if status.Phase == flags.options.Until || status.Phase == migrate.Parked {
+		flags.options.Until = migrate.Finished // it got where it was to stop: going on leads further
+	}
+	for name, set := range map[string]func(){
+		"until":        func() { flags.options.Until = given.Until },
+		"overlap":      func() { flags.options.Overlap = given.Overlap },
+		"park":         func() { flags.options.Park = given.Park },
+		"undetermined": func() { flags.options.Undetermined = given.Undetermined },
+		"min-requests": func() { flags.options.MinRequests = given.MinRequests },
+		"probe-rate":   func() { flags.options.ProbeRate = given.ProbeRate },
+		"patience":     func() { flags.options.Patience = given.Patience },
+	} {
+		if cmd.Flags().Changed(name) {
+			set()
+		}
+	}
+	flags.options.Stay = given.Stay
+	return nil
 }
 
 // goBack migrates a finished instance the other way, to the kept backup.
-func (a *app) goBack(ctx context.Context, state migrate.State, rec migrate.Record, opts migrate.Options) error {
+func (a *app) goBack(ctx context.Context, state migrate.State, rec migrate.Record) error {
 	backup, err := rec.Backup()
 	if err != nil {
 		return failf(CodeHalted, "", "%w", err)
@@ -159,15 +223,7 @@ func (a *app) goBack(ctx context.Context, state migrate.State, rec migrate.Recor
 		return err
 	}
 	a.say("finished already: going back is a migration of its own, %s", back.ID)
-	opts.Undetermined = migrate.GiveUp
-	if _, err := a.run(ctx, state, back, opts, migrate.Finished, nil); err != nil {
-		return err
-	}
-	left, err := rec.Remove(a.fs)
-	for _, file := range left {
-		a.say("left: %s", file)
-	}
-	return err
+	return a.completeReturn(ctx, state, back)
 }
 
 // order hands an order to the graft that runs, and shows what it does until it ends. ordered is

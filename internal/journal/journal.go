@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"graft/internal/durable"
 )
 
@@ -46,6 +48,9 @@ var ErrDamaged = errors.New("the journal is damaged")
 // crcTail is the end of each line: `,"crc":"1a2b3c4d"}`, over the bytes before it.
 const crcTail = len(`,"crc":"00000000"}`)
 
+// reserve is the room that a new journal takes on the disk, in bytes: some thousand events.
+const reserve = 1 << 20
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Journal is open for appending. It is not safe for use by several goroutines.
@@ -62,6 +67,9 @@ func Create(path, migration string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
+	// A disk that fills up must not keep a migration from going back. Not every file system can
+	// reserve room; then it is as it was.
+	_ = unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, reserve)
 	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("create journal: %w", err), file.Close())
 	}

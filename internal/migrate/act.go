@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"graft/internal/artifact"
 	"graft/internal/fault"
@@ -47,7 +50,11 @@ func (e *Engine) do(ctx context.Context, action Action, seen Seen) (any, error) 
 }
 
 func (e *Engine) stage() (any, error) {
-	if err := e.artifact.Verify(); err != nil {
+	target, err := e.artifact()
+	if err != nil {
+		return nil, err
+	}
+	if err := target.Verify(); err != nil {
 		return nil, err
 	}
 	old := e.rec.Plan.Old
@@ -55,7 +62,7 @@ func (e *Engine) stage() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	placed, err := e.artifact.Place("/", e.rec.Dir)
+	placed, err := target.Place("/", e.rec.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +73,10 @@ func (e *Engine) stage() (any, error) {
 }
 
 func (e *Engine) swap() error {
+	target, err := e.artifact()
+	if err != nil {
+		return err
+	}
 	backup, err := e.rec.Backup()
 	if err != nil {
 		return err
@@ -74,7 +85,7 @@ func (e *Engine) swap() error {
 	if err := artifact.RemoveLeftovers(path); err != nil {
 		return err
 	}
-	return e.artifact.Install(path, backup.Attributes)
+	return target.Install(path, backup.Attributes)
 }
 
 // signal sends one signal to a master that is proven to run what it should. The point names it for
@@ -131,23 +142,26 @@ func (e *Engine) start(ctx context.Context, seen Seen) (any, error) {
 	if _, err := e.addresses(seen.Old); err != nil {
 		return nil, err
 	}
-	if err := e.takeBefore(ctx); err != nil {
-		return nil, err
-	}
 	marks, err := gate.Mark(e.logs.Error)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.takeBefore(ctx, marks); err != nil {
 		return nil, err
 	}
 	// The trap usr2-poison: once the rename of the pid file has failed, the old master is spoilt.
 	if holds, err := nginx.ReadPidFile(e.rec.Plan.Old.PidFile); err != nil || holds != seen.Old.PID {
 		return nil, fmt.Errorf("the pid file does not name the old master %d (%w): USR2 is not sent", seen.Old.PID, orMismatch(err, holds))
 	}
+	still, err := changed(e.rec.Plan.Old.PidFile)
+	if err != nil {
+		return nil, err
+	}
 	if err := e.signalOld(seen, nginx.USR2, "usr2"); err != nil {
 		return nil, err
 	}
 	sent := time.Now()
-	e.marks = marks
-	pid, err := e.awaitNew(ctx, seen.Old)
+	pid, err := e.awaitNew(ctx, seen.Old, still)
 	if err != nil {
 		return nil, e.withErrorLog(err, marks)
 	}
@@ -155,13 +169,23 @@ func (e *Engine) start(ctx context.Context, seen Seen) (any, error) {
 	return e.verify(ctx, seen.Old, pid, sent)
 }
 
-// awaitNew waits for a child of the old master that runs the new binary.
-func (e *Engine) awaitNew(ctx context.Context, old Master) (pid int, err error) {
+// changed is when the file at path was last renamed or written, in nanoseconds.
+func changed(path string) (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return st.Ctim.Nano(), nil
+}
+
+// awaitNew waits for a child of the old master that runs the new binary. One that dies at once may
+// come and go between two looks: then the pid file, which was renamed and renamed back, is no longer
+// as it was left before USR2.
+func (e *Engine) awaitNew(ctx context.Context, old Master, still int64) (pid int, err error) {
 	_, id, err := e.obs.content(e.rec.Plan.Old.Binary)
 	if err != nil {
 		return 0, err
 	}
-	begun := false
 	err = until(ctx, e.opts.Patience, "a new master", func() (bool, error) {
 		children, err := e.fs.Children(old.PID)
 		if err != nil {
@@ -174,12 +198,14 @@ func (e *Engine) awaitNew(ctx context.Context, old Master) (pid int, err error) 
 				return true, nil
 			}
 		}
-		holds, err := nginx.ReadPidFile(nginx.OldBin(e.rec.Plan.Old.PidFile))
-		renamed := err == nil && holds == old.PID
-		if begun && !renamed {
+		holds, err := nginx.ReadPidFile(e.rec.Plan.Old.PidFile)
+		if err != nil || holds != old.PID {
+			return false, nil
+		}
+		now, err := changed(e.rec.Plan.Old.PidFile)
+		if err == nil && now != still {
 			return false, errDied
 		}
-		begun = begun || renamed
 		return false, nil
 	})
 	return pid, err
@@ -210,9 +236,9 @@ func (e *Engine) withErrorLog(err error, marks gate.Marks) error {
 	return fmt.Errorf("%w; the error log: %s", err, strings.Join(told, " | "))
 }
 
-// park sends WINCH to the old master, only while the new one accepts on every socket.
+// park sends WINCH to the old master, only while the new one accepts on every socket of the old one's.
 func (e *Engine) park(ctx context.Context, seen Seen) error {
-	if err := e.mustAccept(seen.New, "the new master"); err != nil {
+	if err := e.mustCover(ctx, seen); err != nil {
 		return err
 	}
 	if err := e.signalOld(seen, nginx.WINCH, "winch-old"); err != nil {
@@ -223,7 +249,7 @@ func (e *Engine) park(ctx context.Context, seen Seen) error {
 
 // finish sends QUIT to the old master. It is gone when its last connection is.
 func (e *Engine) finish(ctx context.Context, seen Seen) error {
-	if err := e.mustAccept(seen.New, "the new master"); err != nil {
+	if err := e.mustAccept(ctx, seen.New, "the new master"); err != nil {
 		return err
 	}
 	if err := e.signalOld(seen, nginx.QUIT, "quit-old"); err != nil {
@@ -245,7 +271,7 @@ func (e *Engine) revive(ctx context.Context, seen Seen) error {
 
 // withdraw sends WINCH to the new master, only while the old one accepts on every socket.
 func (e *Engine) withdraw(ctx context.Context, seen Seen) error {
-	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
+	if err := e.mustAccept(ctx, seen.Old, "the old master"); err != nil {
 		return err
 	}
 	if err := e.signalNew(seen.New, nginx.WINCH, "winch-new"); err != nil {
@@ -256,7 +282,7 @@ func (e *Engine) withdraw(ctx context.Context, seen Seen) error {
 
 // dismiss sends QUIT to the new master, only while the old one accepts on every socket.
 func (e *Engine) dismiss(ctx context.Context, seen Seen) error {
-	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
+	if err := e.mustAccept(ctx, seen.Old, "the old master"); err != nil {
 		return err
 	}
 	if err := e.signalNew(seen.New, nginx.QUIT, "quit-new"); err != nil {
@@ -265,43 +291,37 @@ func (e *Engine) dismiss(ctx context.Context, seen Seen) error {
 	return e.awaitQuitting(ctx, seen.New, "the new master to quit")
 }
 
-// release sends QUIT to the new binary's workers whose master is gone, only while the old master
-// accepts on every socket. A worker obeys QUIT as its master's word.
+// release sends QUIT to workers whose master is gone, only while the other master accepts on every
+// socket. A worker obeys QUIT as its master's word.
 func (e *Engine) release(ctx context.Context, seen Seen) error {
-	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
+	left, content := seen.Old, NewContent
+	if !left.Alive() {
+		left, content = seen.New, OldContent
+	}
+	if err := e.mustAccept(ctx, left, "the master that is left"); err != nil {
 		return err
 	}
+	var exe procfs.FileID
 	for _, worker := range seen.Orphans.Workers {
-		err := e.signalNew(Master{Process: worker}, nginx.QUIT, "quit-orphan")
+		id, err := e.exeOf(Master{Process: worker}, content)
+		if err == nil {
+			exe = id
+			err = e.signal(Master{Process: worker}, id, nginx.QUIT, "quit-orphan")
+		}
 		if err != nil && !errors.Is(err, nginx.ErrGone) && !procfs.Gone(err) {
 			return err
 		}
 	}
-	_, id, err := e.obs.content(e.rec.Plan.Old.Binary)
-	if err != nil {
-		return err
-	}
 	return until(ctx, e.opts.Patience, "the orphaned workers to stop accepting", func() (bool, error) {
-		left, err := e.obs.orphans(id)
-		return len(left.Workers) == 0, err
+		still, err := e.obs.orphans(exe, left)
+		return len(still.Workers) == 0, err
 	})
 }
 
 // putBack puts the old binary back, when nothing runs the new one any more (the trap rollback-order).
 func (e *Engine) putBack(ctx context.Context, seen Seen) error {
 	path := e.rec.Plan.Old.Binary
-	_, id, err := e.obs.content(path)
-	if err != nil {
-		return err
-	}
-	err = until(ctx, e.opts.Patience, "the end of every process that runs the new binary", func() (bool, error) {
-		running, err := e.fs.Running(id)
-		return len(running) == 0, err
-	})
-	if err != nil {
-		return err
-	}
-	if err := e.mustAccept(seen.Old, "the old master"); err != nil {
+	if err := e.mustAccept(ctx, seen.Old, "the old master"); err != nil {
 		return err
 	}
 	backup, err := e.rec.Backup()
@@ -354,6 +374,6 @@ func (e *Engine) awaitQuitting(ctx context.Context, m Master, what string) error
 		if err != nil && procfs.Gone(err) {
 			return true, nil
 		}
-		return err == nil && len(listeners) == 0, err
+		return err == nil && e.obs.quitting(listeners), err
 	})
 }

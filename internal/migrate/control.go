@@ -43,20 +43,25 @@ type Runner struct {
 	done      sync.WaitGroup
 }
 
+// NewRunner returns a runner that nobody can reach yet.
+func NewRunner() *Runner {
+	return &Runner{orders: make(chan Order, 8), followers: make(map[chan Reply]bool)}
+}
+
 // Listen opens the socket. A stale one, which a killed graft left, is replaced: the caller holds the lock.
-func Listen(ctx context.Context, path string, status func() Status) (*Runner, error) {
+func (r *Runner) Listen(ctx context.Context, path string, status func() Status) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("listen for other commands: %w", err)
+		return fmt.Errorf("listen for other commands: %w", err)
 	}
 	mask := unix.Umask(0o177)
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	unix.Umask(mask)
 	if err != nil {
-		return nil, fmt.Errorf("listen for other commands: %w", err)
+		return fmt.Errorf("listen for other commands: %w", err)
 	}
-	r := &Runner{listener: listener, orders: make(chan Order, 8), status: status, followers: make(map[chan Reply]bool)}
+	r.listener, r.status = listener, status
 	r.done.Go(r.serve)
-	return r, nil
+	return nil
 }
 
 // Orders is what the engine takes orders from.
@@ -127,7 +132,13 @@ func (r *Runner) answer(conn net.Conn) {
 	}
 	follower := r.follow()
 	if request.Command != "follow" {
-		r.orders <- Order(request.Command)
+		select {
+		case r.orders <- Order(request.Command):
+		default:
+			r.leave(follower)
+			_ = out.Encode(Reply{Error: "too many orders wait already"})
+			return
+		}
 	}
 	for reply := range follower {
 		_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))

@@ -26,6 +26,7 @@ const (
 	stepHold  = "hold"
 	stepEnd   = "end"
 	stepAsk   = "asked"
+	stepMeans = "options"
 )
 
 // Undetermined is what to do when a gate's deadline passes without enough evidence.
@@ -41,17 +42,17 @@ const (
 
 // Options are what the operator chooses.
 type Options struct {
-	Until        Phase         // Overlap, Parked or Finished
-	Overlap      time.Duration // the first gate's length
-	Park         time.Duration // the second gate's
-	Undetermined Undetermined
-	MinRequests  int64   // per gate, in the access logs
-	ProbeRate    float64 // per second and listening address
+	Until        Phase         `json:"until"`      // Overlap, Parked or Finished
+	Overlap      time.Duration `json:"overlap_ns"` // the first gate's length
+	Park         time.Duration `json:"park_ns"`    // the second gate's
+	Undetermined Undetermined  `json:"undetermined"`
+	MinRequests  int64         `json:"min_requests"` // per gate, in the access logs
+	ProbeRate    float64       `json:"probe_rate"`   // per second and listening address
 	// Patience bounds how long a change may take to show: a new master's start (init_by_lua
 	// included), workers that come or stop accepting.
-	Patience time.Duration
+	Patience time.Duration `json:"patience_ns"`
 	// Stay: where a gate holds, go on watching instead of ending the run. Nobody waits for it.
-	Stay bool
+	Stay bool `json:"stay,omitempty"`
 }
 
 // Defaults are the options where nothing else is said.
@@ -85,7 +86,7 @@ type Outcome struct {
 // Engine carries one migration on, from wherever the host is. Its own goroutine owns all of it.
 type Engine struct {
 	rec      Record
-	artifact artifact.Artifact
+	artifact func() (artifact.Artifact, error)
 	fs       procfs.FS
 	journal  *journal.Journal
 	opts     Options
@@ -101,11 +102,11 @@ type Engine struct {
 	forced  bool           // the operator passes the gate by hand
 	targets []gate.Target
 	logs    gate.Logs
-	marks   gate.Marks // where the error logs ended when USR2 was sent
-	swapped bool       // the binary's path was or may have been touched
-	first   Order      // to obey before those that come later
+	first   Order // to obey before those that come later
 	failed  map[Action]int
-	settled time.Time // when settling began
+	settled time.Time               // when settling began
+	watched map[Phase]time.Duration // by gates that were ended by a moment in another phase
+	guarded time.Time               // when the sockets were last looked at
 	phase   Phase
 
 	mu     sync.Mutex // guards shown alone: other commands ask for it meanwhile
@@ -116,7 +117,7 @@ type Engine struct {
 // Deps are what an engine works with.
 type Deps struct {
 	FS       procfs.FS
-	Artifact artifact.Artifact
+	Artifact func() (artifact.Artifact, error) // asked for when it is placed: the way back needs none
 	Log      *slog.Logger
 	Emit     func(journal.Event) // every journal line, after it is durable
 	Orders   <-chan Order        // may be nil
@@ -130,10 +131,9 @@ func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
 	}
 	e := &Engine{
 		rec: rec, artifact: d.Artifact, fs: d.FS, journal: j, opts: opts, log: d.Log, emit: d.Emit, orders: d.Orders,
-		obs: newObserver(d.FS, rec.Plan, rec.Dir), intent: memory(events), failed: make(map[Action]int), events: events,
+		obs: newObserver(d.FS, rec.Plan, rec.Dir), intent: memory(events), failed: make(map[Action]int), watched: make(map[Phase]time.Duration), events: events,
 	}
 	for _, event := range events {
-		e.swapped = e.swapped || event.Step == string(Swap)
 		if event.Step == stepTurn {
 			e.reason = reasonOf(event)
 		}
@@ -141,6 +141,11 @@ func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
 	if e.intent.Goal == "" {
 		e.intent.Goal = opts.Until
 	}
+	seen, err := e.obs.look()
+	if err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	e.share(seen)
 	return e, nil
 }
 
@@ -158,6 +163,7 @@ func (e *Engine) Close() error { return e.journal.Close() }
 func (e *Engine) Run(ctx context.Context) (Outcome, error) {
 	defer e.closing.Wait()
 	defer e.closeGate()
+	told := false
 	for {
 		seen, err := e.look(ctx)
 		if err != nil {
@@ -168,6 +174,12 @@ func (e *Engine) Run(ctx context.Context) (Outcome, error) {
 			e.phase = phase
 			e.closeGate()
 			if err := e.note("", stepBegin, journal.Observed, seen); err != nil {
+				return Outcome{}, err
+			}
+		}
+		if !told {
+			told = true
+			if err := e.note("", stepMeans, journal.Observed, e.opts); err != nil {
 				return Outcome{}, err
 			}
 		}
@@ -228,7 +240,7 @@ func (e *Engine) carryOut(ctx context.Context, action Action, why string, seen S
 		e.pause(ctx)
 		return nil, nil
 	case Settle:
-		return e.settle(ctx, why)
+		return e.settle(ctx, why, seen)
 	}
 	return e.act(ctx, action, seen)
 }
@@ -240,7 +252,9 @@ func (e *Engine) act(ctx context.Context, action Action, seen Seen) (*Outcome, e
 	}
 	switch action {
 	case Swap:
-		e.swapped = true
+		e.intent.Swapped = true
+	case Finish:
+		e.intent.Finishing = true
 	case Park:
 		e.intent.Winched, e.intent.Revived = true, false
 	case Revive:
@@ -269,8 +283,11 @@ func (e *Engine) act(ctx context.Context, action Action, seen Seen) (*Outcome, e
 }
 
 // settle waits for what a killed graft may have sent. If nothing comes of it, it was not sent.
-func (e *Engine) settle(ctx context.Context, why string) (*Outcome, error) {
-	const patience = 5 * time.Second
+func (e *Engine) settle(ctx context.Context, why string, seen Seen) (*Outcome, error) {
+	patience := 5 * time.Second
+	if seen.Forking || seen.OldBin {
+		patience = max(patience, e.opts.Patience) // a new master's init_by_lua may take its time
+	}
 	if e.settled.IsZero() {
 		e.settled = time.Now()
 	}
@@ -278,7 +295,7 @@ func (e *Engine) settle(ctx context.Context, why string) (*Outcome, error) {
 	if time.Since(e.settled) < patience {
 		return nil, nil
 	}
-	if e.intent.Winched || e.intent.Revived {
+	if (e.intent.Winched || e.intent.Revived) && !seen.Forking {
 		e.intent.Winched, e.intent.Revived, e.settled = false, false, time.Time{}
 		return nil, nil
 	}
@@ -291,9 +308,12 @@ func (e *Engine) stop() (*Outcome, error) {
 		if e.phase != Finished {
 			return o, nil
 		}
+		if !e.intent.Finishing {
+			o.Held, o.Reason = true, "the old master ended although graft did not ask it to: no gate has passed the new binary, which serves alone now"
+		}
 		return o, e.note(Finished, stepEnd, journal.Observed, o)
 	}
-	o := &Outcome{Phase: RolledBack, Reason: e.reason, Untouched: !e.swapped}
+	o := &Outcome{Phase: RolledBack, Reason: e.reason, Untouched: !e.intent.Swapped}
 	return o, e.note(RolledBack, stepEnd, journal.Observed, o)
 }
 
@@ -346,6 +366,11 @@ func (e *Engine) note(phase Phase, step string, kind journal.Kind, data any) err
 		phase = e.phase
 	}
 	event, err := e.journal.Append(string(phase), step, kind, data)
+	if err != nil && e.intent.Goal == RolledBack {
+		// A disk that is full must not keep a bad binary serving: the host shows what was done.
+		e.log.Error("going back without the journal", "step", step, "error", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

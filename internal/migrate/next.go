@@ -8,6 +8,11 @@ type Intent struct {
 	// Verified: the new master was once seen up and answering. If it is gone later while the old
 	// one lives, it ended by itself.
 	Verified bool
+	// Swapped: putting the new binary at the path was announced. Without it, what lies there is not
+	// graft's: a package upgrade that waits for its restart, or another instance's.
+	Swapped bool
+	// Finishing: QUIT was announced for the old master.
+	Finishing bool
 	// Winched: WINCH was announced for the old master, so its workers may be leaving even while some
 	// still accept.
 	Winched bool
@@ -31,7 +36,7 @@ const (
 	Revive   Action = "revive"   // HUP to the old master: its workers come back
 	Withdraw Action = "withdraw" // WINCH to the new master
 	Dismiss  Action = "dismiss"  // QUIT to the new master
-	Release  Action = "release"  // QUIT to workers of the new binary that have lost their master
+	Release  Action = "release"  // QUIT to workers that have lost their master
 	PutBack  Action = "put-back" // put the old binary back at the path
 	Unstage  Action = "unstage"  // remove what stage placed, but for the backup
 	Settle   Action = "settle"   // something sent earlier may still be being carried out: look again, for a while
@@ -107,6 +112,12 @@ func forward(seen Seen, phase Phase, intent Intent, verdict analysis.Verdict) (A
 		}
 		return gated(verdict, Finish)
 	case Finished:
+		switch {
+		case len(seen.Orphans.Workers) > 0:
+			return Release, ""
+		case len(seen.Orphans.Leaving) > 0:
+			return Drain, ""
+		}
 		return Stop, ""
 	}
 	return Halt, "unknown phase " + string(phase)
@@ -145,6 +156,8 @@ func back(seen Seen, phase Phase, intent Intent) (Action, string) {
 			return Release, ""
 		case len(seen.Orphans.Leaving) > 0:
 			return Drain, ""
+		case !intent.Swapped:
+			return Unstage, ""
 		}
 		return PutBack, ""
 	case Overlap:

@@ -426,7 +426,7 @@ func (w *world) check() {
 }
 
 func (w *world) checkEnd(phase Phase) {
-	w.death = -1 // what ends after graft has ended is another story
+	w.death = -1                                                             // what ends after graft has ended is another story
 	for w.proceed() || w.old.leaving+w.young.leaving+w.orphans.leaving > 0 { // what was sent is taken up
 		w.endConnection()
 	}

@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,7 +73,7 @@ func (o *observer) look() (Seen, error) {
 	}
 	if tree != nil {
 		seen.Old = o.master(*tree)
-		seen.Forking = len(tree.Forking) > 0
+		seen.Forking = len(tree.Forking) > 0 || o.starting(tree.Others)
 		for _, child := range tree.Masters {
 			if err := o.addChild(&seen, child); err != nil {
 				return Seen{}, err
@@ -83,7 +84,7 @@ func (o *observer) look() (Seen, error) {
 		if seen.Disk != NewContent || !seen.Staged || seen.New.Alive() {
 			return seen, nil
 		}
-		seen.Orphans, err = o.orphans(disk)
+		seen.Orphans, err = o.orphans(disk, seen.Old)
 		return seen, err
 	}
 	// The old master is gone: the new one is no child of it any more, if it ever was (a restart, a
@@ -101,17 +102,39 @@ func (o *observer) look() (Seen, error) {
 		return seen, nil //nolint:nilerr // it ended while we looked
 	case what == NewContent:
 		seen.New = o.master(alone)
+		seen.Orphans, err = o.orphans(o.plan.Old.Exe.FileID, seen.New)
+		return seen, err
 	case what == OldContent:
 		seen.Old, seen.Restarted = o.master(alone), true
 	}
 	return seen, nil
 }
 
-// orphans are the workers that run the new binary while no master of it is known.
-func (o *observer) orphans(exe procfs.FileID) (Master, error) {
+// starting tells whether one of the children runs the new binary, which has no title yet.
+func (o *observer) starting(children []int) bool {
+	for _, child := range children {
+		if what, _, err := o.content(o.fs.Path(child, "exe")); err == nil && what != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// quitting: a master that was told QUIT closes its stream sockets at once.
+func (o *observer) quitting(listeners []procfs.Listener) bool {
+	return o.plan.Old.Streams && !slices.ContainsFunc(listeners, func(l procfs.Listener) bool { return l.Network != "udp" })
+}
+
+// orphans are the workers of this instance that run the file exe and have no master: they hold a
+// listening socket of the master that is left. Other instances may run the same file.
+func (o *observer) orphans(exe procfs.FileID, left Master) (Master, error) {
 	pids, err := o.fs.Running(exe)
 	if err != nil {
-		return Master{}, fmt.Errorf("look for processes of the new binary: %w", err)
+		return Master{}, fmt.Errorf("look for workers without a master: %w", err)
+	}
+	listeners, err := o.fs.Listeners(left.PID)
+	if err != nil && !procfs.Gone(err) {
+		return Master{}, fmt.Errorf("look for workers without a master: %w", err)
 	}
 	var m Master
 	for _, pid := range pids {
@@ -120,15 +143,36 @@ func (o *observer) orphans(exe procfs.FileID) (Master, error) {
 			continue
 		}
 		stat, err := o.fs.Stat(pid)
-		if t, ok := nginx.ParseTitle(title); err != nil || !ok || t.Role == nginx.RoleMaster {
+		t, ok := nginx.ParseTitle(title)
+		if err != nil || !ok || t.Role == nginx.RoleMaster || !o.orphan(pid, stat.PPID, listeners) {
 			continue
-		} else if p := (nginx.Process{PID: pid, StartTime: stat.StartTime}); t.ShuttingDown {
+		}
+		p := nginx.Process{PID: pid, StartTime: stat.StartTime}
+		if t.ShuttingDown {
 			m.Leaving = append(m.Leaving, p)
 		} else {
 			m.Workers = append(m.Workers, p)
 		}
 	}
 	return m, nil
+}
+
+func (o *observer) orphan(pid, parent int, listeners []procfs.Listener) bool {
+	if title, err := o.fs.Title(parent); err == nil {
+		if t, ok := nginx.ParseTitle(title); ok && t.Role == nginx.RoleMaster {
+			return false
+		}
+	}
+	sockets, err := o.fs.Sockets(pid)
+	if err != nil {
+		return false
+	}
+	for _, inode := range sockets {
+		if slices.ContainsFunc(listeners, func(l procfs.Listener) bool { return l.Inode == inode }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *observer) addChild(seen *Seen, child int) error {
@@ -187,7 +231,7 @@ func (o *observer) oldTree() (*nginx.Tree, error) {
 func (o *observer) master(t nginx.Tree) Master {
 	m := Master{Process: t.Master, Workers: t.Accepting(), Leaving: t.Leaving()}
 	if listeners, err := o.fs.Listeners(t.Master.PID); err == nil {
-		m.Quitting = len(listeners) == 0
+		m.Quitting = o.quitting(listeners)
 	}
 	return m
 }
@@ -208,24 +252,32 @@ func (o *observer) staged() (begun, complete bool) {
 	return true, err == nil
 }
 
-// accepting tells whether each of the master's listening sockets is waited on by one of the workers.
-// missing are the addresses that nobody of them accepts on.
-func (o *observer) accepting(listeners []procfs.Listener, workers []nginx.Process) (missing []string, err error) {
-	waited := make(map[uint64]bool)
-	for _, w := range workers {
-		inodes, err := o.fs.Accepting(w.PID)
-		if err != nil && !procfs.Gone(err) {
-			return nil, fmt.Errorf("look at what worker %d accepts on: %w", w.PID, err)
-		}
-		for inode := range inodes {
-			waited[inode] = true
-		}
+// unserved lists the addresses of sockets that none of the workers accepts on, but for those that
+// nobody accepted on before anything was done.
+func (o *observer) unserved(listeners []procfs.Listener, workers []nginx.Process) ([]string, error) {
+	waited, err := served(o.fs, workers)
+	if err != nil {
+		return nil, err
 	}
+	var missing []string
 	for _, l := range listeners {
-		if !waited[l.Inode] {
+		if !waited[l.Inode] && !slices.Contains(o.plan.Old.Unserved, l.Inode) {
 			missing = append(missing, l.Addr)
 		}
 	}
 	slices.Sort(missing)
 	return slices.Compact(missing), nil
+}
+
+// served are the inodes of the sockets that the workers wait on.
+func served(pfs procfs.FS, workers []nginx.Process) (map[uint64]bool, error) {
+	waited := make(map[uint64]bool)
+	for _, w := range workers {
+		inodes, err := pfs.Accepting(w.PID)
+		if err != nil && !procfs.Gone(err) {
+			return nil, fmt.Errorf("look at what worker %d accepts on: %w", w.PID, err)
+		}
+		maps.Copy(waited, inodes)
+	}
+	return waited, nil
 }

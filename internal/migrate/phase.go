@@ -64,8 +64,8 @@ type Seen struct {
 	// Forking: the old master has a child that is neither worker nor new master yet: it is between
 	// fork and exec.
 	Forking bool `json:"forking,omitempty"`
-	// Orphans are workers of the new binary whose master is gone: killed, it took nobody along. They
-	// go on serving until they are told to go.
+	// Orphans are workers of the one master that is gone: killed, it took nobody along. They go on
+	// serving until they are told to go.
 	Orphans Master `json:"orphans,omitzero"`
 	// Stranger is a child of the old master that is a master too but runs neither binary.
 	Stranger int `json:"stranger,omitempty"`

@@ -57,8 +57,13 @@ type Old struct {
 	Conf    string        `json:"conf"`
 	Workers int           `json:"workers"` // that accept
 	ToCome  int           `json:"to_come"` // workers that the configuration on disk asks for; 0: not known
-	Flavor  nginx.Flavor  `json:"flavor"`
-	Version string        `json:"version"`
+	// Unserved are the inodes of sockets that no worker accepted on before anything was done.
+	Unserved []uint64 `json:"unserved,omitempty"`
+	// Streams: it listens on tcp or unix sockets. A master that has none left is quitting, while it
+	// keeps its QUIC sockets to the end.
+	Streams bool         `json:"streams"`
+	Flavor  nginx.Flavor `json:"flavor"`
+	Version string       `json:"version"`
 }
 
 // fewest is how many workers there are at least once a master is up. Right after a reload more may
@@ -68,6 +73,23 @@ func (o Old) fewest() int {
 		return min(o.Workers, o.ToCome)
 	}
 	return o.Workers
+}
+
+func (o *Old) setSockets(pfs procfs.FS, i nginx.Instance) error {
+	served, err := served(pfs, nginx.Tree{Workers: i.Workers}.Accepting())
+	if err != nil {
+		return err
+	}
+	for _, l := range i.Listen {
+		o.Streams = o.Streams || l.Network != "udp"
+		if !served[l.Inode] {
+			o.Unserved = append(o.Unserved, l.Inode)
+		}
+	}
+	if len(o.Unserved) == len(i.Listen) {
+		o.Unserved = nil // accept_mutex, between two workers: nothing is known
+	}
+	return nil
 }
 
 // Step is one line of the plan for people: what is done, to whom, and the runbook's number for it.
@@ -105,6 +127,9 @@ func NewPlan(pfs procfs.FS, i nginx.Instance, a artifact.Artifact, checks []pref
 			PidFile: i.Paths.Pid, Conf: i.Paths.Conf, Workers: i.Accepting(), ToCome: i.WorkersToCome(pfs),
 			Flavor: i.Build.Flavor, Version: i.Build.Version,
 		},
+	}
+	if err := p.Old.setSockets(pfs, i); err != nil {
+		return Plan{}, fmt.Errorf("plan: %w", err)
 	}
 	p.Facts = facts(boot, i, p.Old.Binary, p.Target)
 	p.Fingerprint = fingerprint(p.Facts)

@@ -1,7 +1,7 @@
 package migrate
 
 import (
-	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"graft/internal/artifact"
@@ -33,6 +34,7 @@ const (
 	planFile      = "plan.json"
 	journalFile   = "journal"
 	backupDir     = "backup"
+	socketFile    = "runner.sock"
 )
 
 // OpenState returns the state in dir, which is created if it is missing.
@@ -40,6 +42,10 @@ func OpenState(dir string) (State, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return State{}, fmt.Errorf("open state: %w", err)
+	}
+	// sockaddr_un has room for 107 bytes.
+	if name := filepath.Join(abs, socketFile); len(name) > 107 {
+		return State{}, fmt.Errorf("open state: %s is %d bytes long, a unix socket's path may have 107: --state-dir names a shorter one", name, len(name))
 	}
 	if err := durable.MkdirAll(abs, 0o700); err != nil {
 		return State{}, fmt.Errorf("open state: %w (--state-dir names another place)", err)
@@ -56,7 +62,7 @@ func (s State) Lock(holder journal.Holder) (*journal.Lock, error) {
 }
 
 // Socket is where the running graft listens.
-func (s State) Socket() string { return filepath.Join(s.dir, "runner.sock") }
+func (s State) Socket() string { return filepath.Join(s.dir, socketFile) }
 
 // Record is one migration as its directory tells it.
 type Record struct {
@@ -66,10 +72,29 @@ type Record struct {
 	Events []journal.Event
 }
 
+const idLayout = "20060102-150405.000000"
+
 var migrationID = regexp.MustCompile(`^\d{8}-\d{6}\.\d{6}$`)
 
 // List returns all migrations, the newest first.
 func (s State) List() ([]Record, error) {
+	ids, err := s.ids()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Record, 0, len(ids))
+	for _, id := range ids {
+		r, err := s.Read(id)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// ids are the migrations' names, the newest first.
+func (s State) ids() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, migrationsDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -77,22 +102,18 @@ func (s State) List() ([]Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list migrations: %w", err)
 	}
-	var list []Record
+	var ids []string
 	for _, entry := range entries {
-		if !entry.IsDir() || !migrationID.MatchString(entry.Name()) {
-			continue
+		if entry.IsDir() && migrationID.MatchString(entry.Name()) {
+			ids = append(ids, entry.Name())
 		}
-		r, err := s.read(entry.Name())
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, r)
 	}
-	slices.SortFunc(list, func(a, b Record) int { return cmp.Compare(b.ID, a.ID) })
-	return list, nil
+	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
+	return ids, nil
 }
 
-func (s State) read(id string) (Record, error) {
+// Read returns one migration.
+func (s State) Read(id string) (Record, error) {
 	dir := filepath.Join(s.dir, migrationsDir, id)
 	plan, err := LoadPlan(filepath.Join(dir, planFile))
 	if err != nil {
@@ -110,20 +131,31 @@ var ErrNone = errors.New("no migration is on record")
 
 // Current is the newest migration.
 func (s State) Current() (Record, error) {
-	list, err := s.List()
+	ids, err := s.ids()
 	if err != nil {
 		return Record{}, err
 	}
-	if len(list) == 0 {
+	if len(ids) == 0 {
 		return Record{}, fmt.Errorf("%w in %s: `graft plan` and `graft apply` begin one", ErrNone, s.dir)
 	}
-	return list[0], nil
+	return s.Read(ids[0]) // damage in an older one is none of its business
 }
 
 // Begin makes the directory of a new migration. The plan is durable before its journal exists, and a
 // directory without a journal is no migration: a crash in between leaves nothing half begun.
 func (s State) Begin(plan Plan) (Record, error) {
-	id := time.Now().UTC().Format("20060102-150405.000000") // sorts by time
+	ids, err := s.ids()
+	if err != nil {
+		return Record{}, err
+	}
+	now := time.Now().UTC()
+	if len(ids) > 0 {
+		// The newest must sort last, even if the clock was set back.
+		if last, err := time.Parse(idLayout, ids[0]); err == nil && !now.Truncate(time.Microsecond).After(last) {
+			now = last.Add(time.Microsecond)
+		}
+	}
+	id := now.Format(idLayout)
 	dir := filepath.Join(s.dir, migrationsDir, "."+id)
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return Record{}, fmt.Errorf("begin migration: %w", err)
@@ -169,6 +201,16 @@ func (r Record) Ended() Phase {
 	return ""
 }
 
+// Options are those that the migration was last run with, if it was run.
+func (r Record) Options() (o Options, ok bool) {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Step == stepMeans {
+			return o, json.Unmarshal(e.Data, &o) == nil
+		}
+	}
+	return o, false
+}
+
 // Over tells whether another migration may begin.
 func (r Record) Over() bool { return r.Ended() == Finished || r.Ended() == RolledBack }
 
@@ -181,6 +223,10 @@ func memory(events []journal.Event) Intent {
 			i.Goal = RolledBack
 		case (e.Step == string(Start) || e.Step == string(Verify)) && e.Event == journal.Done:
 			i.Verified = true
+		case e.Step == string(Swap):
+			i.Swapped = true
+		case e.Step == string(Finish):
+			i.Finishing = true
 		case e.Step == string(Park) && e.Event == journal.Intent:
 			i.Winched, i.Revived = true, false
 		case e.Step == string(Revive) && e.Event == journal.Intent:

@@ -30,9 +30,13 @@ type Verified struct {
 // It looks often, and while the new binary starts on the same cores: each look asks for the next
 // thing only when the one before is there.
 func (e *Engine) verify(ctx context.Context, old Master, pid int, begin time.Time) (any, error) {
+	b, err := e.readBefore()
+	if err != nil {
+		return nil, fmt.Errorf("read what was before: %w", err)
+	}
 	var serving Master
 	lacking := ""
-	err := until(ctx, e.opts.Patience, "the new master to serve", func() (bool, error) {
+	err = until(ctx, e.opts.Patience, "the new master to serve", func() (bool, error) {
 		tree, err := nginx.ReadTree(e.fs, pid)
 		if err != nil && (procfs.Gone(err) || errors.Is(err, nginx.ErrGone)) {
 			return false, errDied
@@ -49,13 +53,13 @@ func (e *Engine) verify(ctx context.Context, old Master, pid int, begin time.Tim
 		err = fmt.Errorf("%w: %s", err, lacking)
 	}
 	if err != nil {
-		return nil, e.withErrorLog(err, e.marks)
+		return nil, e.withErrorLog(err, b.Marks)
 	}
 	answered, err := e.answers(ctx, serving)
 	if err != nil {
-		return nil, e.withErrorLog(err, e.marks)
+		return nil, e.withErrorLog(err, b.Marks)
 	}
-	if err := e.quiet(old); err != nil {
+	if err := quiet(b.Marks, old); err != nil {
 		return nil, err
 	}
 	took := time.Since(begin)
@@ -69,8 +73,8 @@ func (e *Engine) verify(ctx context.Context, old Master, pid int, begin time.Tim
 var errDied = errors.New("the new master died at its start")
 
 // quiet refuses emerg and alert lines since USR2 that are not the old workers' own.
-func (e *Engine) quiet(old Master) error {
-	lines, err := e.marks.Since()
+func quiet(marks gate.Marks, old Master) error {
+	lines, err := marks.Since()
 	if err != nil {
 		return err
 	}
@@ -118,11 +122,11 @@ func (e *Engine) lackingSockets(old, serving Master) (string, error) {
 		return "", err
 	}
 	for _, l := range ours {
-		if !held[l.Inode] {
+		if !held[l.Inode] && !slices.Contains(e.rec.Plan.Old.Unserved, l.Inode) {
 			return fmt.Sprintf("it does not hold the old master's socket on %s (inode %d)", l.Addr, l.Inode), nil
 		}
 	}
-	missing, err := e.obs.accepting(theirs, serving.Workers)
+	missing, err := e.obs.unserved(theirs, serving.Workers)
 	if err != nil || len(missing) == 0 {
 		return "", err
 	}
@@ -130,7 +134,7 @@ func (e *Engine) lackingSockets(old, serving Master) (string, error) {
 }
 
 // mustAccept refuses an act that would leave a listening socket without a worker that accepts.
-func (e *Engine) mustAccept(m Master, who string) error {
+func (e *Engine) mustAccept(ctx context.Context, m Master, who string) error {
 	listeners, err := e.fs.Listeners(m.PID)
 	if err != nil {
 		return err
@@ -139,19 +143,38 @@ func (e *Engine) mustAccept(m Master, who string) error {
 		return fmt.Errorf("%s %d holds no listening socket", who, m.PID)
 	}
 	// With accept_mutex only one worker waits on the sockets at a time, and for a moment none.
-	return until(context.Background(), time.Second, fmt.Sprintf("%s %d to accept on every socket", who, m.PID), func() (bool, error) {
+	return until(ctx, time.Second, fmt.Sprintf("%s %d to accept on every socket", who, m.PID), func() (bool, error) {
 		tree, err := nginx.ReadTree(e.fs, m.PID)
 		if err != nil {
 			return false, err
 		}
-		missing, err := e.obs.accepting(listeners, tree.Accepting())
+		missing, err := e.obs.unserved(listeners, tree.Accepting())
 		return len(missing) == 0, err
 	})
 }
 
+// mustCover refuses to take the old master's workers away while one of its sockets is not accepted
+// on by the new one's: after a reload to fewer workers, or without a listen (the trap reuseport-blackhole).
+func (e *Engine) mustCover(ctx context.Context, seen Seen) error {
+	lacking := ""
+	err := until(ctx, time.Second, "the new master to serve every socket of the old one", func() (bool, error) {
+		tree, err := nginx.ReadTree(e.fs, seen.New.PID)
+		if err != nil {
+			return false, err
+		}
+		serving := Master{Process: tree.Master, Workers: tree.Accepting()}
+		lacking, err = e.lackingSockets(seen.Old, serving)
+		return lacking == "", err
+	})
+	if err != nil && lacking != "" {
+		err = fmt.Errorf("%w: %s", err, lacking)
+	}
+	return err
+}
+
 // awaitAnswers proves that the master's own workers answer on every address.
 func (e *Engine) awaitAnswers(ctx context.Context, m Master) error {
-	if err := e.mustAccept(m, "the old master"); err != nil {
+	if err := e.mustAccept(ctx, m, "the old master"); err != nil {
 		return err
 	}
 	tree, err := nginx.ReadTree(e.fs, m.PID)

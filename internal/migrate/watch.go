@@ -28,18 +28,16 @@ const baselineBytes = 4 << 20
 type before struct {
 	Requests map[string]analysis.Requests `json:"requests"` // by access log
 	Baseline gate.Baseline                `json:"baseline"` // by listening address
+	Marks    gate.Marks                   `json:"marks"`    // where the error logs ended before USR2
 }
 
-// takeBefore measures the instance while nothing has changed, once, and keeps it for a resume.
-func (e *Engine) takeBefore(ctx context.Context) error {
-	if _, err := e.readBefore(); err == nil {
-		return nil
-	}
+// takeBefore measures the instance while nothing has changed, and keeps it for a resume.
+func (e *Engine) takeBefore(ctx context.Context, marks gate.Marks) error {
 	requests, err := e.logs.Before(baselineBytes)
 	if err != nil {
 		return fmt.Errorf("read the access logs: %w", err)
 	}
-	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets)})
+	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets), Marks: marks})
 	if err != nil {
 		return err
 	}
@@ -57,6 +55,7 @@ func (e *Engine) readBefore() (before, error) {
 
 // openGate is the gate of one phase while it is open.
 type openGate struct {
+	phase    Phase
 	watch    *gate.Watch
 	policy   analysis.Policy
 	deadline time.Time
@@ -80,7 +79,7 @@ func (g *openGate) expired() bool { return time.Now().After(g.deadline) }
 func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	if e.gate != nil {
 		e.pause(ctx)
-		return nil
+		return e.guard(ctx, seen)
 	}
 	if _, err := e.addresses(seen.New); err != nil {
 		return err
@@ -93,6 +92,8 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	if e.phase == Parked {
 		length = e.opts.Park
 	}
+	// A reload of the old master ends the phase for a moment: what was watched before counts.
+	length -= min(length, e.watched[e.phase])
 	policy := analysis.Policy{MinDuration: length, MinRequests: e.opts.MinRequests, MinProbes: minProbes(length, e.opts.ProbeRate)}
 	w, err := gate.Start(context.WithoutCancel(ctx), gate.Config{
 		FS: e.fs, OldMaster: seen.Old.Process, NewMaster: seen.New.Process, Logs: e.logs, Before: b.Requests,
@@ -102,8 +103,22 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 		return err
 	}
 	grace := max(length/10, 5*time.Second)
-	e.gate = &openGate{watch: w, policy: policy, deadline: time.Now().Add(length + grace)}
+	e.gate = &openGate{phase: e.phase, watch: w, policy: policy, deadline: time.Now().Add(length + grace)}
 	return e.note("", stepGate, journal.Observed, policy)
+}
+
+// guard turns back when the parked old master holds a socket that nobody accepts on any more: clients
+// of a reuseport address that hash to it would wait for ever (the trap reuseport-blackhole).
+func (e *Engine) guard(ctx context.Context, seen Seen) error {
+	const period = 2 * time.Second
+	if e.phase != Parked || seen.Old.Quitting || time.Since(e.guarded) < period {
+		return nil
+	}
+	e.guarded = time.Now()
+	if err := e.mustCover(ctx, seen); err != nil {
+		return e.turn(err.Error())
+	}
+	return nil
 }
 
 // minProbes asks for half of the probes that fit into the gate's time, and for one at least.
@@ -115,6 +130,7 @@ func minProbes(length time.Duration, rate float64) int64 {
 // a broken target: nothing waits for them but the end of the run.
 func (e *Engine) closeGate() {
 	if e.gate != nil {
+		e.watched[e.gate.phase] += e.gate.evidence.Watched
 		e.closing.Go(e.gate.watch.Stop)
 		e.gate = nil
 	}
