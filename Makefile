@@ -1,6 +1,6 @@
 GO ?= go
 # Pinned, and built by go when it is first asked for: no part of `make test`.
-LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .PHONY: build test demo bench lint fmt deps
 

@@ -148,7 +148,8 @@ func describe(e journal.Event) string {
 		string(migrate.Revive):   "HUP to the old master: its workers come back",
 		string(migrate.Withdraw): "WINCH to the new master",
 		string(migrate.Dismiss):  "QUIT to the new master",
-		string(migrate.Release):  "QUIT to workers of the new binary that have lost their master",
+		string(migrate.Rescue):   "HUP to the master that is left: it has no workers",
+		string(migrate.Release):  "QUIT to workers that have lost their master",
 		string(migrate.PutBack):  "put the old binary back",
 		string(migrate.Unstage):  "remove the runtime again",
 	}

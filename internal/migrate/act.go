@@ -39,6 +39,8 @@ func (e *Engine) do(ctx context.Context, action Action, seen Seen) (any, error) 
 		return nil, e.withdraw(ctx, seen)
 	case Dismiss:
 		return nil, e.dismiss(ctx, seen)
+	case Rescue:
+		return nil, e.rescue(ctx, seen)
 	case Release:
 		return nil, e.release(ctx, seen)
 	case PutBack:
@@ -291,12 +293,30 @@ func (e *Engine) dismiss(ctx context.Context, seen Seen) error {
 	return e.awaitQuitting(ctx, seen.New, "the new master to quit")
 }
 
+// rescue sends HUP to the one master that is left: nobody accepts until its workers are up.
+func (e *Engine) rescue(ctx context.Context, seen Seen) error {
+	left, _ := seen.left()
+	content := NewContent
+	if left.Process == seen.Old.Process {
+		content = OldContent
+	}
+	exe, err := e.exeOf(left, content)
+	if err != nil {
+		return err
+	}
+	if err := e.signal(left, exe, nginx.HUP, "hup-left"); err != nil {
+		return err
+	}
+	return e.awaitWorkers(ctx, left, "workers of the master that is left", 1)
+}
+
 // release sends QUIT to workers whose master is gone, only while the other master accepts on every
 // socket. A worker obeys QUIT as its master's word.
 func (e *Engine) release(ctx context.Context, seen Seen) error {
-	left, content := seen.Old, NewContent
-	if !left.Alive() {
-		left, content = seen.New, OldContent
+	left, _ := seen.left()
+	content := NewContent // the orphans': what the master that is left does not run
+	if left.Process == seen.New.Process {
+		content = OldContent
 	}
 	if err := e.mustAccept(ctx, left, "the master that is left"); err != nil {
 		return err

@@ -37,6 +37,7 @@ const (
 	Withdraw Action = "withdraw" // WINCH to the new master
 	Dismiss  Action = "dismiss"  // QUIT to the new master
 	Release  Action = "release"  // QUIT to workers that have lost their master
+	Rescue   Action = "rescue"   // HUP to the one master that is left, which has no workers
 	PutBack  Action = "put-back" // put the old binary back at the path
 	Unstage  Action = "unstage"  // remove what stage placed, but for the backup
 	Settle   Action = "settle"   // something sent earlier may still be being carried out: look again, for a while
@@ -52,6 +53,11 @@ func Next(seen Seen, intent Intent, verdict analysis.Verdict) (Action, string) {
 	phase, reason := seen.Phase()
 	if phase == Halted {
 		return Halt, reason
+	}
+	// A parked old master brings its workers back by itself when the new one ends; not if that ended
+	// just before WINCH. A second reload does no harm.
+	if left, alone := seen.left(); alone && len(left.Workers) == 0 && !left.Quitting && !seen.Forking && !seen.OldBin {
+		return Rescue, ""
 	}
 	if intent.Goal == RolledBack {
 		return back(seen, phase, intent)
@@ -139,7 +145,10 @@ func gated(verdict analysis.Verdict, pass Action) (Action, string) {
 func back(seen Seen, phase Phase, intent Intent) (Action, string) {
 	switch phase {
 	case Planned:
-		if seen.Begun {
+		switch {
+		case intent.Swapped && seen.Disk == NewContent:
+			return PutBack, "" // what was staged is gone; the backup may still be there
+		case seen.Begun:
 			return Unstage, ""
 		}
 		return Stop, ""
@@ -149,9 +158,10 @@ func back(seen Seen, phase Phase, intent Intent) (Action, string) {
 		switch {
 		case seen.Forking || seen.OldBin:
 			return Settle, "USR2 is being carried out, or the old master is taking its pid file back"
-		case len(seen.Old.Workers) == 0:
-			// It brings them back by itself when the new master ends while it is parked.
-			return Settle, "the old master's workers are coming back"
+		case seen.Old.Quitting:
+			return Drain, "" // nobody is left then, and only a start of the service helps
+		case intent.Winched && len(seen.Old.Leaving) > 0 && len(seen.Orphans.Workers) > 0:
+			return Settle, "the old master's workers may be leaving still; others come by themselves"
 		case len(seen.Orphans.Workers) > 0:
 			return Release, ""
 		case len(seen.Orphans.Leaving) > 0:

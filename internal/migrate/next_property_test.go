@@ -280,6 +280,13 @@ func (w *world) send(action Action) (awaited func() bool) {
 	case Revive:
 		w.old.hup(w.young.alive)
 		return func() bool { return w.old.workers >= fullWorkers }
+	case Rescue:
+		left := &w.old
+		if w.young.alive {
+			left = &w.young
+		}
+		left.hup(false)
+		return func() bool { return left.workers > 0 }
 	case Withdraw:
 		w.young.winch()
 		return func() bool { return w.young.workers == 0 }

@@ -79,7 +79,8 @@ func TestNextByPhaseGoalAndVerdict(t *testing.T) {
 		{"swapped, and a new master has been here", hosts[Swapped], verified, [4]string{"turn", "turn", "turn", "put-back"}},
 		{"swapped, the new master was killed and its workers serve on", on(Swapped, func(s *Seen) { s.Orphans = master(0) }), verified, [4]string{"turn", "turn", "turn", "release"}},
 		{"swapped, these workers are on their way out", on(Swapped, func(s *Seen) { s.Orphans = master(0, idle) }), swapped, [4]string{"turn", "turn", "turn", "drain"}},
-		{"the new master ended while the old one was parked", on(Swapped, func(s *Seen) { s.Old = master(old, idle) }), winched, [4]string{"turn", "turn", "turn", "settle"}},
+		{"the new master ended while the old one was parked", on(Swapped, func(s *Seen) { s.Old = master(old, idle) }), winched, [4]string{"rescue", "rescue", "rescue", "rescue"}},
+		{"swapped, a new master in its exec, the old one without workers", on(Swapped, func(s *Seen) { s.Old, s.Forking = master(old, idle), true }), swapped, [4]string{"settle", "settle", "settle", "settle"}},
 
 		{"overlap", hosts[Overlap], verified, [4]string{"stop", gatedPark, gatedPark, "withdraw"}},
 		{"overlap, killed before it was verified", hosts[Overlap], swapped, [4]string{"verify", "verify", "verify", "withdraw"}},
@@ -105,6 +106,8 @@ func TestNextByPhaseGoalAndVerdict(t *testing.T) {
 		{"finished", hosts[Finished], winched, [4]string{"stop", "stop", "stop", "return"}},
 		{"the old master was killed and its workers serve on", on(Finished, func(s *Seen) { s.Orphans = master(0) }), verified, [4]string{"release", "release", "release", "return"}},
 		{"these workers are on their way out", on(Finished, func(s *Seen) { s.Orphans = master(0, idle) }), verified, [4]string{"drain", "drain", "drain", "return"}},
+		{"finished, and the new master's workers were withdrawn", on(Finished, func(s *Seen) { s.New = master(young, idle) }), winched, [4]string{"rescue", "rescue", "rescue", "rescue"}},
+		{"what was staged is gone, the new binary is on disk", on(Swapped, func(s *Seen) { s.Staged = false }), swapped, [4]string{"stage", "stage", "stage", "put-back"}},
 		{"finished, the old master was killed and its workers serve on", on(Finished, func(s *Seen) { s.Orphans = master(0) }), winched, [4]string{"release", "release", "release", "return"}},
 
 		{"the new binary runs, the old one is on disk", hosts[Halted], winched, [4]string{"halt", "halt", "halt", "halt"}},

@@ -98,6 +98,14 @@ func (s Seen) Phase() (phase Phase, reason string) {
 	return Staged, ""
 }
 
+// left is the one master that runs; alone is false while both do.
+func (s Seen) left() (left Master, alone bool) {
+	if s.New.Alive() {
+		return s.New, !s.Old.Alive()
+	}
+	return s.Old, true
+}
+
 // String shows it in a line, for journals and errors.
 func (s Seen) String() string {
 	phase, reason := s.Phase()

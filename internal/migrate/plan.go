@@ -285,7 +285,7 @@ func LoadPlan(path string) (Plan, error) {
 	}
 	var p Plan
 	if err := json.Unmarshal(data, &p); err != nil {
-		return Plan{}, fmt.Errorf("load plan %s: %w", path, err)
+		return Plan{}, fmt.Errorf("load plan %s: %w: cut or edited; make it again with `graft plan`", path, err)
 	}
 	sum, err := p.hash()
 	if err != nil {

@@ -3,7 +3,6 @@ package preflight
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ func reuseportBlackhole(e *examination) Check {
 	i := e.Instance
 	running := i.Accepting()
 	value, where := or(i.Config.Value("worker_processes"), "1"), e.where("worker_processes")
-	wanted, err := workerCounts(value, i.Master.PID)
+	wanted, err := workerCounts(e.FS, value, i.Master.PID)
 	if err != nil {
 		return warning("write worker_processes as a number", "worker_processes %s (%s): %v; %d workers run", value, where, err, running)
 	}
@@ -38,7 +37,7 @@ func reuseportBlackhole(e *examination) Check {
 
 // workerCounts reads the directive. For "auto" nginx asks sysconf(3) for the processors, which counts
 // those online or, depending on the C library, those that the process may use.
-func workerCounts(value string, pid int) ([]int, error) {
+func workerCounts(fs procfs.FS, value string, pid int) ([]int, error) {
 	if value != "auto" {
 		n, err := strconv.Atoi(value)
 		if err != nil {
@@ -46,25 +45,9 @@ func workerCounts(value string, pid int) ([]int, error) {
 		}
 		return []int{n}, nil
 	}
-	text, err := os.ReadFile("/sys/devices/system/cpu/online")
+	online, err := fs.CPUs()
 	if err != nil {
-		return nil, fmt.Errorf("count the processors: %w", err)
-	}
-	online := 0
-	for part := range strings.SplitSeq(strings.TrimSpace(string(text)), ",") { // "0-3,5"
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		from, err := strconv.Atoi(first)
-		if err != nil {
-			return nil, fmt.Errorf("count the processors: %w", err)
-		}
-		to, err := strconv.Atoi(last)
-		if err != nil {
-			return nil, fmt.Errorf("count the processors: %w", err)
-		}
-		online += to - from + 1
+		return nil, err
 	}
 	counts := []int{online}
 	var usable unix.CPUSet
