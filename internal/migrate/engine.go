@@ -285,7 +285,8 @@ func (e *Engine) act(ctx context.Context, action Action, seen Seen) (*Outcome, e
 // settle waits for what a killed graft may have sent. If nothing comes of it, it was not sent.
 func (e *Engine) settle(ctx context.Context, why string, seen Seen) (*Outcome, error) {
 	patience := 5 * time.Second
-	if seen.Forking || seen.OldBin {
+	starting := e.phase == Swapped && (seen.Forking || seen.OldBin)
+	if starting {
 		patience = max(patience, e.opts.Patience) // a new master's init_by_lua may take its time
 	}
 	if e.settled.IsZero() {
@@ -295,7 +296,7 @@ func (e *Engine) settle(ctx context.Context, why string, seen Seen) (*Outcome, e
 	if time.Since(e.settled) < patience {
 		return nil, nil
 	}
-	if (e.intent.Winched || e.intent.Revived) && !seen.Forking {
+	if (e.intent.Winched || e.intent.Revived) && !starting {
 		e.intent.Winched, e.intent.Revived, e.settled = false, false, time.Time{}
 		return nil, nil
 	}
