@@ -188,6 +188,9 @@ func (e *Engine) awaitNew(ctx context.Context, old Master, still int64) (pid int
 	if err != nil {
 		return 0, err
 	}
+	// One look may fall into the middle of the rename: only what stays so is an end.
+	const sure = 5
+	back := 0
 	err = until(ctx, e.opts.Patience, "a new master", func() (bool, error) {
 		children, err := e.fs.Children(old.PID)
 		if err != nil {
@@ -200,12 +203,13 @@ func (e *Engine) awaitNew(ctx context.Context, old Master, still int64) (pid int
 				return true, nil
 			}
 		}
+		now, statErr := changed(e.rec.Plan.Old.PidFile)
 		holds, err := nginx.ReadPidFile(e.rec.Plan.Old.PidFile)
-		if err != nil || holds != old.PID {
+		if err != nil || statErr != nil || holds != old.PID || now == still {
+			back = 0
 			return false, nil
 		}
-		now, err := changed(e.rec.Plan.Old.PidFile)
-		if err == nil && now != still {
+		if back++; back == sure {
 			return false, errDied
 		}
 		return false, nil

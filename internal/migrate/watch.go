@@ -16,6 +16,8 @@ import (
 	"graft/internal/durable"
 	"graft/internal/gate"
 	"graft/internal/journal"
+	"graft/internal/nginx"
+	"graft/internal/procfs"
 )
 
 // beforeFile keeps how the instance did before it was touched.
@@ -115,10 +117,11 @@ func (e *Engine) guard(ctx context.Context, seen Seen) error {
 		return nil
 	}
 	e.guarded = time.Now()
-	if err := e.mustCover(ctx, seen); err != nil {
-		return e.turn(err.Error())
+	err := e.mustCover(ctx, seen)
+	if err == nil || procfs.Gone(err) || errors.Is(err, nginx.ErrGone) || errors.Is(err, nginx.ErrNoTitle) || ctx.Err() != nil {
+		return nil // an end of the new master is seen by the next look, with its own reason
 	}
-	return nil
+	return e.turn(err.Error())
 }
 
 // minProbes asks for half of the probes that fit into the gate's time, and for one at least.
