@@ -113,7 +113,7 @@ func (s *Store) PutBinary(ctx context.Context, path string, b nginx.Build) (Arti
 
 // put lets fill write the tree beside its place, describes it, and moves it there.
 func (s *Store) put(m Manifest, fill func(tree string) error) (a Artifact, err error) {
-	if err := os.MkdirAll(s.artifacts, 0o755); err != nil {
+	if err := durable.MkdirAll(s.artifacts, 0o755); err != nil {
 		return Artifact{}, err
 	}
 	beside, err := os.MkdirTemp(s.artifacts, ".put-*")
@@ -234,10 +234,10 @@ func (s *Store) Remember(key, id string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.builds, 0o755); err != nil {
+	if err := durable.MkdirAll(s.builds, 0o755); err != nil {
 		return fmt.Errorf("remember build: %w", err)
 	}
-	if err := replaceFile(filepath.Join(s.builds, key), []byte(id+"\n")); err != nil {
+	if err := durable.Replace("remember", filepath.Join(s.builds, key), strings.NewReader(id+"\n"), durable.Private(0o644)); err != nil {
 		return fmt.Errorf("remember build: %w", err)
 	}
 	return nil

@@ -1,9 +1,12 @@
 package artifact
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+
+	"graft/internal/durable"
 )
 
 const (
@@ -65,5 +68,5 @@ func writeManifest(path string, m Manifest) error {
 	if err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
-	return writeSynced(path, append(text, '\n'))
+	return durable.Replace("manifest", path, bytes.NewReader(append(text, '\n')), durable.Private(0o644))
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"graft/internal/fault"
 )
@@ -16,7 +17,7 @@ import (
 // Replace puts what r holds at path, with the attributes, in one rename. label names the rename for
 // fault points: "before-rename-LABEL" and "after-rename-LABEL".
 func Replace(label, path string, r io.Reader, attrs Attributes) (err error) {
-	beside, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".graft-*")
+	beside, err := os.CreateTemp(filepath.Dir(path), besidePrefix(path)+"*")
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
@@ -48,9 +49,21 @@ func Replace(label, path string, r io.Reader, attrs Attributes) (err error) {
 	return SyncDir(filepath.Dir(path))
 }
 
+func besidePrefix(path string) string { return "." + filepath.Base(path) + ".graft-" }
+
 // Leftovers lists the files that a crash inside Replace may have left beside path.
 func Leftovers(path string) ([]string, error) {
-	return filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".graft-*"))
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	var left []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), besidePrefix(path)) {
+			left = append(left, filepath.Join(filepath.Dir(path), e.Name()))
+		}
+	}
+	return left, nil
 }
 
 // SyncDir makes the directory's own entries durable.
