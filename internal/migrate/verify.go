@@ -30,6 +30,10 @@ type Verified struct {
 // It looks often, and while the new binary starts on the same cores: each look asks for the next
 // thing only when the one before is there.
 func (e *Engine) verify(ctx context.Context, old Master, pid int, begin time.Time) (any, error) {
+	sockets, err := e.fs.Listeners(old.PID)
+	if err != nil {
+		return nil, err
+	}
 	b, err := e.readBefore()
 	if err != nil {
 		return nil, fmt.Errorf("read what was before: %w", err)
@@ -46,7 +50,7 @@ func (e *Engine) verify(ctx context.Context, old Master, pid int, begin time.Tim
 			return false, nil
 		}
 		serving = Master{Process: tree.Master, Workers: tree.Accepting(), Leaving: tree.Leaving()}
-		lacking, err = e.lacking(old, serving, tree)
+		lacking, err = e.lacking(sockets, serving, tree)
 		return lacking == "", err
 	})
 	if err != nil && lacking != "" {
@@ -63,11 +67,7 @@ func (e *Engine) verify(ctx context.Context, old Master, pid int, begin time.Tim
 		return nil, err
 	}
 	took := time.Since(begin)
-	listeners, err := e.fs.Listeners(pid)
-	if err != nil {
-		return nil, err
-	}
-	return Verified{Master: serving.Process, Workers: len(serving.Workers), Sockets: len(listeners), Answered: answered, Took: took}, nil
+	return Verified{Master: serving.Process, Workers: len(serving.Workers), Sockets: len(sockets), Answered: answered, Took: took}, nil
 }
 
 var errDied = errors.New("the new master died at its start")
@@ -88,7 +88,7 @@ func quiet(marks gate.Marks, old Master) error {
 }
 
 // lacking names the first thing that the new master does not show yet.
-func (e *Engine) lacking(old, serving Master, tree nginx.Tree) (string, error) {
+func (e *Engine) lacking(sockets []procfs.Listener, serving Master, tree nginx.Tree) (string, error) {
 	plan := e.rec.Plan.Old
 	if holds, err := nginx.ReadPidFile(plan.PidFile); err != nil || holds != serving.PID {
 		return fmt.Sprintf("%s does not hold its pid %d (%v)", plan.PidFile, serving.PID, orMismatch(err, holds)), nil
@@ -105,28 +105,26 @@ func (e *Engine) lacking(old, serving Master, tree nginx.Tree) (string, error) {
 	if cwd, err := e.fs.Cwd(serving.PID); err != nil || cwd != plan.Cwd {
 		return fmt.Sprintf("its working directory is %s, the old one's %s (%v)", cwd, plan.Cwd, err), nil
 	}
-	return e.lackingSockets(old, serving)
+	return e.lackingSockets(sockets, serving)
 }
 
-func (e *Engine) lackingSockets(old, serving Master) (string, error) {
-	theirs, err := e.fs.Listeners(serving.PID)
+// lackingSockets names a listening socket, of those given, that the master does not hold, or that none
+// of its workers accepts on.
+func (e *Engine) lackingSockets(sockets []procfs.Listener, serving Master) (string, error) {
+	theirs, err := e.fs.Sockets(serving.PID)
 	if err != nil {
 		return "", err
 	}
 	held := make(map[uint64]bool)
-	for _, l := range theirs {
-		held[l.Inode] = true
+	for _, inode := range theirs {
+		held[inode] = true
 	}
-	ours, err := e.fs.Listeners(old.PID)
-	if err != nil {
-		return "", err
-	}
-	for _, l := range ours {
+	for _, l := range sockets {
 		if !held[l.Inode] && !slices.Contains(e.rec.Plan.Old.Unserved, l.Inode) {
 			return fmt.Sprintf("it does not hold the old master's socket on %s (inode %d)", l.Addr, l.Inode), nil
 		}
 	}
-	missing, err := e.obs.unserved(theirs, serving.Workers)
+	missing, err := e.obs.unserved(sockets, serving.Workers)
 	if err != nil || len(missing) == 0 {
 		return "", err
 	}
@@ -156,14 +154,18 @@ func (e *Engine) mustAccept(ctx context.Context, m Master, who string) error {
 // mustCover refuses to take the old master's workers away while one of its sockets is not accepted
 // on by the new one's: after a reload to fewer workers, or without a listen (the trap reuseport-blackhole).
 func (e *Engine) mustCover(ctx context.Context, seen Seen) error {
+	sockets, err := e.fs.Listeners(seen.Old.PID)
+	if err != nil {
+		return err
+	}
 	lacking := ""
-	err := until(ctx, time.Second, "the new master to serve every socket of the old one", func() (bool, error) {
+	err = until(ctx, time.Second, "the new master to serve every socket of the old one", func() (bool, error) {
 		tree, err := nginx.ReadTree(e.fs, seen.New.PID)
 		if err != nil {
 			return false, err
 		}
 		serving := Master{Process: tree.Master, Workers: tree.Accepting()}
-		lacking, err = e.lackingSockets(seen.Old, serving)
+		lacking, err = e.lackingSockets(sockets, serving)
 		return lacking == "", err
 	})
 	if err != nil && lacking != "" {

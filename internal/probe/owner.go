@@ -36,11 +36,12 @@ func AcceptedBy(ctx context.Context, t Target, pids []int) (int, error) {
 }
 
 const (
-	maxBurst = 256                    // connections at the same time
-	patience = 50 * time.Millisecond  // for a burst to be accepted
-	minPause = 100 * time.Microsecond // between bursts; doubles
-	maxPause = 50 * time.Millisecond
-	farewell = 200 * time.Millisecond // for the answers to nudged connections that nobody needs
+	firstBurst = 4                      // as many as a small host's old workers take, and a few more
+	maxBurst   = 256                    // connections at the same time
+	patience   = 50 * time.Millisecond  // for a burst to be accepted
+	minPause   = 100 * time.Microsecond // between bursts; doubles
+	maxPause   = 50 * time.Millisecond
+	farewell   = 200 * time.Millisecond // for the answers to nudged connections that nobody needs
 	// Up to this size of burst a miss costs too little to ask all of /proc who it was instead.
 	quietBurst = 16
 )
@@ -83,7 +84,7 @@ func prove(ctx context.Context, t Target, pids []int, answer bool) (int, Answer,
 	p := &proof{target: t, pids: pids, answer: answer, proc: procfs.New("/proc"), diag: diag, others: make(map[int]int)}
 
 	pause := minPause
-	for size := 1; ; size = min(4*size, maxBurst) {
+	for size := firstBurst; ; size = min(4*size, maxBurst) {
 		pid, a, err := p.burst(ctx, size)
 		if err != nil {
 			return fail(err)
