@@ -11,6 +11,7 @@ import (
 
 	"graft/internal/nginxtest"
 	"graft/internal/probe"
+	"graft/internal/procfs"
 )
 
 func TestMain(m *testing.M) { nginxtest.Main(m) }
@@ -148,6 +149,15 @@ func TestWhoAnswersThroughAHandover(t *testing.T) {
 	answered(oldWorkers, "overlap, old")
 
 	inst.Signal(t, oldMaster, syscall.SIGWINCH)
+	eventually(t, "the old workers to take WINCH up", func() bool {
+		for _, pid := range oldWorkers {
+			title, err := procfs.New("/proc").Title(pid)
+			if err == nil && title != "" && !strings.Contains(title, "shutting down") {
+				return false
+			}
+		}
+		return true
+	})
 	answered(newWorkers, "parked")
 	// The downloads keep the old workers alive, but they accept no more.
 	for _, url := range urls {
