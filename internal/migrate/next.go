@@ -110,7 +110,7 @@ func forward(seen Seen, phase Phase, intent Intent, verdict analysis.Verdict) (A
 		case seen.Old.Quitting:
 			return Drain, ""
 		case len(seen.New.Workers) == 0:
-			return Turn, "the new master has no workers"
+			return Turn, "the new master has no workers: all have crashed, or were told to go"
 		case !intent.Verified:
 			return Verify, ""
 		case intent.Goal == Overlap || intent.Goal == Parked:
