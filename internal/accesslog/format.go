@@ -179,9 +179,6 @@ func (f *Format) addVariable(name string) {
 	f.ops = append(f.ops, o)
 }
 
-// HasPID tells whether the lines name the worker that wrote them.
-func (f *Format) HasPID() bool { return f.has[pid] }
-
 // HasUserAgent tells whether the lines hold the client's User-Agent.
 func (f *Format) HasUserAgent() bool { return f.has[userAgent] }
 

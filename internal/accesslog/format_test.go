@@ -11,8 +11,8 @@ import (
 
 func TestCombined(t *testing.T) {
 	f := Combined()
-	if f.HasPID() || !f.HasUserAgent() {
-		t.Errorf("pid %v, user agent %v", f.HasPID(), f.HasUserAgent())
+	if f.has[pid] || !f.HasUserAgent() {
+		t.Errorf("pid %v, user agent %v", f.has[pid], f.HasUserAgent())
 	}
 	const head = `127.0.0.1 - - [03/Nov/2026:10:15:42 +0000] `
 	for name, c := range map[string]struct {
