@@ -7,13 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"time"
 
 	"graft/internal/artifact"
+	"graft/internal/build/flags"
+	"graft/internal/build/job"
+	"graft/internal/build/source"
 )
 
 // keySchema is part of every build's key: a change in how trees are put together raises it.
@@ -34,37 +35,37 @@ func plan(ctx context.Context, r Request) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
-	j := &job{progress: func(Progress) {}, log: io.Discard, began: time.Now(), prefix: r.Prefix}
-	var s source
-	if f, ok := factsOfVersion(r.Source); ok {
-		s = source{facts: f}
-	} else if s, err = findSource(ctx, r, j); err != nil {
+	j := job.Silent()
+	var s source.Source
+	if f, ok := source.OfVersion(r.Source); ok {
+		s = source.Source{Facts: f}
+	} else if s, err = source.Find(ctx, r.query(), j); err != nil {
 		return Planned{}, err
 	}
 	pr, err := prepare(ctx, r, j, s)
 	if err != nil {
 		return Planned{}, err
 	}
-	return Planned{Configure: pr.Configure, Flags: pr.Flags, Dependencies: pr.dependencies, Warnings: s.warnings}, nil
+	return Planned{Configure: pr.Configure, Flags: pr.Flags, Dependencies: pr.dependencies, Warnings: s.Warnings}, nil
 }
 
 // prepared is a build decided on: nothing of it depends on the network or on a tree any more.
 type prepared struct {
-	Translation
-	target       Target
+	flags.Translation
+	target       flags.Target
 	dependencies []Dependency
 	toolchain    toolchain
-	family       family
+	family       source.Family
 }
 
-func prepare(ctx context.Context, r Request, j *job, s source) (prepared, error) {
-	release, err := readOSRelease("/etc/os-release")
+func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepared, error) {
+	release, err := source.ReadOSRelease("/etc/os-release")
 	if err != nil {
 		return prepared{}, err
 	}
-	pr := prepared{target: target(r, s), family: release.family()}
-	pr.Translation = Translate(r.Like, pr.target)
-	needs := buildNeeds{layout: s.layout, nginx: s.nginx, configure: pr.Configure, pcre1: s.pcre1}
+	pr := prepared{target: target(r, s), family: release.Family()}
+	pr.Translation = flags.Translate(r.Like, pr.target)
+	needs := buildNeeds{layout: s.Layout, nginx: s.Nginx, configure: pr.Configure, pcre1: s.PCRE1()}
 	if pr.toolchain, err = probeToolchain(ctx, j, needs); err != nil {
 		return prepared{}, err
 	}
@@ -73,50 +74,29 @@ func prepare(ctx context.Context, r Request, j *job, s source) (prepared, error)
 }
 
 // target is what the translation needs to know of the source and of this machine.
-func target(r Request, s source) Target {
-	t := Target{
-		Layout: s.layout, Nginx: s.nginx, Prefix: r.Prefix, Options: s.options, PCRE1: s.pcre1,
+func target(r Request, s source.Source) flags.Target {
+	t := flags.Target{
+		Layout: s.Layout, Nginx: s.Nginx, Prefix: r.Prefix, Options: s.Options, PCRE1: s.PCRE1(),
 		Modules: r.Modules, Loaded: r.Loaded,
 		Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
 	}
-	if s.layout == LayoutDistro {
-		t.fitDistro()
+	if s.Layout == source.LayoutDistro {
+		t.FitDistro()
 	}
 	return t
 }
 
-// fitDistro adds what turns nginx into an OpenResty equivalent: OpenResty's own configure does the
-// like by itself.
-func (t *Target) fitDistro() {
-	libs := path.Join(t.Prefix, "luajit/lib")
-	if t.PCRE1 {
-		libs += ":" + path.Join(t.Prefix, "pcre/lib")
-	}
-	t.LD = []Addition{{"-Wl,-rpath," + libs, "nginx finds LuaJIT there, whatever its environment (env-stripped)"}}
-	t.Add = []Addition{
-		{"--sbin-path=" + path.Join(t.Prefix, "nginx/sbin/nginx"), "where OpenResty's lies"},
-		{"--add-module=../ngx_devel_kit", "as OpenResty has"},
-		{"--add-module=../lua-nginx-module", "as OpenResty has"},
-	}
-	lualib, site := path.Join(t.Prefix, "lualib"), path.Join(t.Prefix, "site/lualib")
-	t.Defines = []Define{
-		{"LUA_DEFAULT_PATH", site + "/?.lua;" + site + "/?/init.lua;" + lualib + "/?.lua;" + lualib + "/?/init.lua;" +
-			path.Join(t.Prefix, "luajit/share/luajit-2.1/?.lua")},
-		{"LUA_DEFAULT_CPATH", site + "/?.so;" + lualib + "/?.so"},
-	}
-}
-
 // key names the build's inputs: equal keys give equal artifacts.
-func (pr prepared) key(ctx context.Context, r Request, s source) (string, error) {
+func (pr prepared) key(ctx context.Context, r Request, s source.Source) (string, error) {
 	modules := []string{}
 	for _, dir := range r.Modules {
-		sum, err := hashTree(ctx, dir)
+		sum, err := source.HashTree(ctx, dir)
 		if err != nil {
 			return "", fmt.Errorf("hash module %s: %w", dir, err)
 		}
 		modules = append(modules, sum)
 	}
-	text, err := json.Marshal([]any{keySchema, s.layout, s.hash, pr.Configure, pr.Flags, pr.Header, pr.toolchain.fingerprint, r.Prefix, modules})
+	text, err := json.Marshal([]any{keySchema, s.Layout, s.Hash, pr.Configure, pr.Flags, pr.Header, pr.toolchain.fingerprint, r.Prefix, modules})
 	if err != nil {
 		return "", err
 	}
@@ -130,10 +110,10 @@ func Unpack(ctx context.Context, r Request, dir string) error {
 	if err != nil {
 		return fmt.Errorf("unpack source: %w", err)
 	}
-	j := &job{progress: func(Progress) {}, log: io.Discard, began: time.Now(), prefix: r.Prefix}
-	s, err := findSource(ctx, r, j)
+	j := job.Silent()
+	s, err := source.Find(ctx, r.query(), j)
 	if err == nil {
-		_, err = s.unpack(ctx, j, dir)
+		_, err = s.Unpack(ctx, j, dir)
 	}
 	if err != nil {
 		return fmt.Errorf("unpack source: %w", err)
@@ -143,7 +123,7 @@ func Unpack(ctx context.Context, r Request, dir string) error {
 
 // Build makes the artifact that r asks for, or finds that the store has it. progress is called from
 // one goroutine at a time and must not block; nil is allowed.
-func Build(ctx context.Context, r Request, store *artifact.Store, progress func(Progress)) (Result, error) {
+func Build(ctx context.Context, r Request, store *artifact.Store, progress func(job.Progress)) (Result, error) {
 	res, err := build(ctx, r, store, progress)
 	if err != nil {
 		return Result{}, fmt.Errorf("build: %w", err)
@@ -151,25 +131,26 @@ func Build(ctx context.Context, r Request, store *artifact.Store, progress func(
 	return res, nil
 }
 
-func build(ctx context.Context, r Request, store *artifact.Store, progress func(Progress)) (res Result, err error) {
+func build(ctx context.Context, r Request, store *artifact.Store, progress func(job.Progress)) (res Result, err error) {
 	r, err = r.normalize()
 	if err != nil {
 		return Result{}, err
 	}
-	if f, ok := factsOfVersion(r.Source); ok {
-		return Result{}, fmt.Errorf("source %q names a release of %s, not a file: give its tarball or directory", r.Source, f.name)
+	if f, ok := source.OfVersion(r.Source); ok {
+		return Result{}, fmt.Errorf("source %q names a release of %s, not a file: give its tarball or directory", r.Source, f.Name)
 	}
 	if progress == nil {
-		progress = func(Progress) {}
+		progress = func(job.Progress) {}
 	}
 	log, err := newLog(r.CacheDir)
 	if err != nil {
 		return Result{}, err
 	}
-	j := &job{progress: progress, log: log, logPath: log.Name(), began: time.Now(), prefix: r.Prefix, steps: treeSteps}
-	if r.Source == SourceDistro {
-		j.steps = distroSteps
+	steps := treeSteps
+	if r.Source == source.Distro {
+		steps = distroSteps
 	}
+	j := job.New(log, log.Name(), steps, progress)
 	defer func() {
 		if closeErr := log.Close(); err == nil {
 			err = closeErr
@@ -178,7 +159,7 @@ func build(ctx context.Context, r Request, store *artifact.Store, progress func(
 			err = errors.Join(err, os.Remove(log.Name()))
 		}
 	}()
-	s, err := findSource(ctx, r, j)
+	s, err := source.Find(ctx, r.query(), j)
 	if err != nil {
 		return Result{}, err
 	}
@@ -190,7 +171,7 @@ func build(ctx context.Context, r Request, store *artifact.Store, progress func(
 	if err != nil {
 		return Result{}, err
 	}
-	res = Result{Artifact: a, Cached: cached, Log: j.logPath, Elapsed: time.Since(j.began), Warnings: s.warnings}
+	res = Result{Artifact: a, Cached: cached, Log: j.Log, Elapsed: j.Elapsed(), Warnings: s.Warnings}
 	if cached {
 		res.Log = ""
 	}
@@ -199,7 +180,7 @@ func build(ctx context.Context, r Request, store *artifact.Store, progress func(
 
 // obtain returns the stored artifact of the same inputs, or makes it. Of several processes that want
 // the same one builds and the others wait.
-func obtain(ctx context.Context, r Request, j *job, s source, pr prepared, store *artifact.Store) (a artifact.Artifact, cached bool, err error) {
+func obtain(ctx context.Context, r Request, j *job.Job, s source.Source, pr prepared, store *artifact.Store) (a artifact.Artifact, cached bool, err error) {
 	key, err := pr.key(ctx, r, s)
 	if err != nil {
 		return artifact.Artifact{}, false, err
@@ -211,7 +192,7 @@ func obtain(ctx context.Context, r Request, j *job, s source, pr prepared, store
 	if err := os.MkdirAll(locks, 0o755); err != nil {
 		return artifact.Artifact{}, false, err
 	}
-	unlock, err := lockFile(ctx, filepath.Join(locks, key))
+	unlock, err := job.Lock(ctx, filepath.Join(locks, key))
 	if err != nil {
 		return artifact.Artifact{}, false, err
 	}

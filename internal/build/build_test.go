@@ -18,13 +18,15 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/build"
 	"graft/internal/build/buildtest"
+	"graft/internal/build/job"
+	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
 
 // debian12 is what Debian 12's own nginx says of itself.
 func debian12(t *testing.T) nginx.Build {
 	t.Helper()
-	text, err := os.ReadFile("testdata/debian12-nginx.txt")
+	text, err := os.ReadFile("flags/testdata/debian12-nginx.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +142,7 @@ func TestDistroGivesAnOpenRestyEquivalent(t *testing.T) {
 	})
 	t.Run("holds only the binary and OpenResty's prefix", func(t *testing.T) { onlyRuntime(t, m) })
 	t.Run("second build is instant", func(t *testing.T) {
-		res := buildtest.Build(t, build.Request{Like: like, Source: build.SourceDistro, Prefix: m.Prefix})
+		res := buildtest.Build(t, build.Request{Like: like, Source: source.Distro, Prefix: m.Prefix})
 		if !res.Cached || res.Artifact.Manifest.ID != m.ID || res.Elapsed > 2*time.Second {
 			t.Errorf("cached %v, %s, in %v", res.Cached, res.Artifact.Manifest.ID, res.Elapsed)
 		}
@@ -220,7 +222,7 @@ func listing(t *testing.T, dir string) []string {
 
 func TestFailureShowsTheLinesThatMatterAndTheLog(t *testing.T) {
 	dir := t.TempDir()
-	err := build.Unpack(t.Context(), build.Request{Like: debian12(t), Source: build.SourceDistro, CacheDir: buildtest.CacheDir(t)}, dir)
+	err := build.Unpack(t.Context(), build.Request{Like: debian12(t), Source: source.Distro, CacheDir: buildtest.CacheDir(t)}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +234,7 @@ func TestFailureShowsTheLinesThatMatterAndTheLog(t *testing.T) {
 	}
 	r := build.Request{Like: like, Source: filepath.Join(dir, "nginx"), CacheDir: t.TempDir()}
 	_, err = build.Build(t.Context(), r, state, nil)
-	var tool *build.ToolError
+	var tool *job.ToolError
 	if !errors.As(err, &tool) {
 		t.Fatalf("error: %v", err)
 	}
@@ -256,7 +258,7 @@ func TestFailureShowsTheLinesThatMatterAndTheLog(t *testing.T) {
 // A build of nginx's own tree, never cached, small enough to run each time.
 func TestPlainNginxTreeAndProgress(t *testing.T) {
 	dir := t.TempDir()
-	err := build.Unpack(t.Context(), build.Request{Like: debian12(t), Source: build.SourceDistro, CacheDir: buildtest.CacheDir(t)}, dir)
+	err := build.Unpack(t.Context(), build.Request{Like: debian12(t), Source: source.Distro, CacheDir: buildtest.CacheDir(t)}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,9 +268,9 @@ func TestPlainNginxTreeAndProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var events []build.Progress
+	var events []job.Progress
 	r := build.Request{Like: like, Source: filepath.Join(dir, "nginx"), CacheDir: t.TempDir()}
-	res, err := build.Build(t.Context(), r, state, func(p build.Progress) { events = append(events, p) })
+	res, err := build.Build(t.Context(), r, state, func(p job.Progress) { events = append(events, p) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"graft/internal/build/job"
+	"graft/internal/build/source"
+	"graft/internal/nginx"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -35,37 +38,40 @@ type need struct {
 
 // buildNeeds are the facts that decide what a build needs.
 type buildNeeds struct {
-	layout    Layout
+	layout    source.Layout
 	nginx     string
 	configure []string
 	pcre1     bool
 }
 
 func (n buildNeeds) has(names ...string) bool {
-	return slices.ContainsFunc(n.configure, func(arg string) bool { return slices.Contains(names, parseArgument(arg).name) })
+	return slices.ContainsFunc(n.configure, func(arg string) bool { return slices.Contains(names, optionName(arg)) })
 }
+
+// optionName is what stands before the "=".
+func optionName(arg string) string { name, _, _ := strings.Cut(arg, "="); return name }
 
 func (n buildNeeds) bare(name string) bool { return slices.Contains(n.configure, name) }
 
 func (n buildNeeds) ssl() bool {
-	return n.layout == LayoutOpenResty || slices.ContainsFunc(n.configure, func(arg string) bool {
+	return n.layout == source.LayoutOpenResty || slices.ContainsFunc(n.configure, func(arg string) bool {
 		return strings.HasPrefix(arg, "--with-") && strings.HasSuffix(arg, "_ssl_module") || arg == "--with-http_v3_module"
 	})
 }
 
 // pcre tells which PCRE headers nginx's configure takes: PCRE2 since 1.21.5 unless it is switched off.
 func (n buildNeeds) pcre(two bool) bool {
-	if n.layout == LayoutDistro && n.pcre1 || n.bare("--without-http_rewrite_module") || n.has("--without-pcre") || slices.ContainsFunc(n.configure, func(arg string) bool { return strings.HasPrefix(arg, "--with-pcre=") }) {
+	if n.layout == source.LayoutDistro && n.pcre1 || n.bare("--without-http_rewrite_module") || n.has("--without-pcre") || slices.ContainsFunc(n.configure, func(arg string) bool { return strings.HasPrefix(arg, "--with-pcre=") }) {
 		return false
 	}
-	return two == (!n.pcre1 && !n.bare("--without-pcre2") && (n.nginx == "" || atLeast(n.nginx, "1.21.5")))
+	return two == (!n.pcre1 && !n.bare("--without-pcre2") && (n.nginx == "" || nginx.AtLeast(n.nginx, "1.21.5")))
 }
 
 func always(buildNeeds) bool { return true }
 
-func openResty(n buildNeeds) bool { return n.layout == LayoutOpenResty }
+func openResty(n buildNeeds) bool { return n.layout == source.LayoutOpenResty }
 
-func distro(n buildNeeds) bool { return n.layout == LayoutDistro }
+func distro(n buildNeeds) bool { return n.layout == source.LayoutDistro }
 
 // needs are in the order in which a build would miss them.
 var needs = []need{
@@ -112,7 +118,7 @@ var macro = regexp.MustCompile(`(?m)^#define GRAFT_HAVE_([0-9]+) 1$`)
 
 // probeToolchain asks the preprocessor, in one run, which headers it finds and all macros that the
 // version headers define: that takes 20 ms, and it sees what configure would see.
-func probeToolchain(ctx context.Context, j *job, n buildNeeds) (toolchain, error) {
+func probeToolchain(ctx context.Context, j *job.Job, n buildNeeds) (toolchain, error) {
 	tc := toolchain{met: map[string]bool{}}
 	var probe strings.Builder
 	for i, need := range needs {
@@ -141,7 +147,7 @@ func probeToolchain(ctx context.Context, j *job, n buildNeeds) (toolchain, error
 		return tc, nil
 	}
 	var out bytes.Buffer
-	if err := j.run(ctx, command{args: []string{"cc", "-E", "-dM", "-x", "c", "-"}, in: probe.String(), out: &out}); err != nil {
+	if err := j.Run(ctx, job.Command{Args: []string{"cc", "-E", "-dM", "-x", "c", "-"}, In: probe.String(), Out: &out}); err != nil {
 		return toolchain{}, fmt.Errorf("ask the compiler for its headers: %w", err)
 	}
 	found := map[string]bool{}
@@ -159,7 +165,7 @@ func probeToolchain(ctx context.Context, j *job, n buildNeeds) (toolchain, error
 }
 
 // dependencies lists what the build needs, for the people and packages of this distribution.
-func dependencies(n buildNeeds, tc toolchain, f family) []Dependency {
+func dependencies(n buildNeeds, tc toolchain, f source.Family) []Dependency {
 	list := []Dependency{}
 	for _, need := range needs {
 		if need.needed(n) {
@@ -169,11 +175,11 @@ func dependencies(n buildNeeds, tc toolchain, f family) []Dependency {
 	return list
 }
 
-func (n need) packageName(f family) string {
+func (n need) packageName(f source.Family) string {
 	switch f {
-	case familyRHEL:
+	case source.FamilyRHEL:
 		return n.rhel
-	case familyAlpine:
+	case source.FamilyAlpine:
 		return n.alpine
 	}
 	return n.debian
@@ -201,7 +207,7 @@ func (e *MissingError) Error() string {
 }
 
 // missing returns nil if everything is there.
-func missing(list []Dependency, f family) error {
+func missing(list []Dependency, f source.Family) error {
 	e := &MissingError{}
 	var packages []string
 	for _, d := range list {
@@ -213,7 +219,7 @@ func missing(list []Dependency, f family) error {
 	if len(e.Missing) == 0 {
 		return nil
 	}
-	installer := map[family]string{familyDebian: "apt-get install", familyRHEL: "dnf install", familyAlpine: "apk add"}[f]
+	installer := map[source.Family]string{source.FamilyDebian: "apt-get install", source.FamilyRHEL: "dnf install", source.FamilyAlpine: "apk add"}[f]
 	if installer != "" {
 		e.Install = installer + " " + strings.Join(packages, " ")
 	}

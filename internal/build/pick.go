@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"graft/internal/artifact"
+	"graft/internal/build/job"
+	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
 
@@ -25,7 +27,7 @@ func pick(pr prepared, dest, tree string) (artifact.Manifest, error) {
 		return artifact.Manifest{}, err
 	}
 	m := artifact.Manifest{Binary: strings.TrimPrefix(binary, "/")}
-	if pr.target.Layout == LayoutNginx {
+	if pr.target.Layout == source.LayoutNginx {
 		return m, moveTo(filepath.Join(dest, binary), filepath.Join(tree, binary))
 	}
 	m.Prefix = pr.target.Prefix
@@ -55,7 +57,7 @@ func pick(pr prepared, dest, tree string) (artifact.Manifest, error) {
 // below dest.
 func installedBinary(pr prepared, dest string) (string, error) {
 	prefix := lastValue(pr.Configure, "--prefix")
-	if pr.target.Layout == LayoutOpenResty {
+	if pr.target.Layout == source.LayoutOpenResty {
 		prefix = path.Join(prefix, "nginx")
 	}
 	if sbin := lastValue(pr.Configure, "--sbin-path"); sbin != "" {
@@ -78,8 +80,8 @@ func installedBinary(pr prepared, dest string) (string, error) {
 // lastValue returns the value of the last --name=value, as configure itself takes it.
 func lastValue(configure []string, name string) string {
 	for _, text := range slices.Backward(configure) {
-		if a := parseArgument(text); a.name == name {
-			return a.value
+		if a, ok := strings.CutPrefix(text, name+"="); ok {
+			return a
 		}
 	}
 	return ""
@@ -98,7 +100,7 @@ func moveTo(from, to string) error {
 
 // identify asks the built binary what it is. Its libraries are not yet where its rpath says, so only
 // here it is told by the environment.
-func identify(ctx context.Context, j *job, binary, runtime string) (nginx.Build, error) {
+func identify(ctx context.Context, j *job.Job, binary, runtime string) (nginx.Build, error) {
 	libs, err := filepath.Glob(filepath.Join(runtime, "*", "lib"))
 	if err != nil {
 		return nginx.Build{}, err
@@ -106,7 +108,7 @@ func identify(ctx context.Context, j *job, binary, runtime string) (nginx.Build,
 	ask := func(option string) (string, error) {
 		var out bytes.Buffer
 		// -V and -h print to stderr or stdout, depending on the release.
-		err := j.run(ctx, command{args: []string{binary, option}, env: []string{"LD_LIBRARY_PATH=" + strings.Join(libs, ":")}, all: &out})
+		err := j.Run(ctx, job.Command{Args: []string{binary, option}, Env: []string{"LD_LIBRARY_PATH=" + strings.Join(libs, ":")}, All: &out})
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("make install did not put the binary where it belongs: %w", err)
 		}

@@ -12,20 +12,18 @@ import (
 	"time"
 
 	"graft/internal/artifact"
+	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
 
 // DefaultPrefix is where OpenResty's own packages lie.
 const DefaultPrefix = "/usr/local/openresty"
 
-// SourceDistro is the Request.Source that stands for the distribution's own packages.
-const SourceDistro = "distro"
-
 // Request says what to build.
 type Request struct {
 	// Like is the running binary, whose configure arguments and nginx prefix are carried over.
 	Like nginx.Build
-	// Source is SourceDistro, a tarball (.tar.gz, .tgz, .tar), or the directory of an unpacked one.
+	// Source is "distro", a tarball (.tar.gz, .tgz, .tar), or the directory of an unpacked one.
 	// Plan also takes a version: "openresty-1.21.4.1" or "1.21.4.1" for OpenResty, "nginx-1.26.3".
 	Source string
 	// Modules are source directories of modules to build in.
@@ -43,17 +41,6 @@ type Request struct {
 	CacheDir, WorkDir string
 	// Refresh asks the distribution for newer packages even if it was asked lately.
 	Refresh bool
-}
-
-// Progress is one event of a build.
-type Progress struct {
-	Step    string        `json:"step"` // "compile"
-	N       int           `json:"n"`    // which step, from 1
-	Of      int           `json:"of"`
-	File    int           `json:"file,omitempty"`  // compiled so far
-	Files   int           `json:"files,omitempty"` // to compile; 0 if not known
-	Detail  string        `json:"detail,omitempty"`
-	Elapsed time.Duration `json:"elapsed"` // nanoseconds since the build began
 }
 
 // Result is a build's outcome.
@@ -121,4 +108,8 @@ func (r Request) normalize() (Request, error) {
 	}
 	r.Modules = modules
 	return r, nil
+}
+
+func (r Request) query() source.Query {
+	return source.Query{Name: r.Source, CacheDir: r.CacheDir, Prefix: r.Prefix, Refresh: r.Refresh}
 }

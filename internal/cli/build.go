@@ -13,6 +13,7 @@ import (
 
 	"graft/internal/artifact"
 	"graft/internal/build"
+	"graft/internal/build/job"
 	"graft/internal/nginx"
 )
 
@@ -138,7 +139,7 @@ func (a *app) build(ctx context.Context, r build.Request) (build.Result, error) 
 	file, ok := a.Err.(*os.File)
 	live := ok && isTerminal(file)
 	lastStep := 0
-	result, err := build.Build(ctx, r, store, func(p build.Progress) {
+	result, err := build.Build(ctx, r, store, func(p job.Progress) {
 		switch {
 		case a.quiet:
 		case live:
@@ -166,7 +167,7 @@ func (a *app) build(ctx context.Context, r build.Request) (build.Result, error) 
 	return result, nil
 }
 
-func progressLine(p build.Progress) string {
+func progressLine(p job.Progress) string {
 	text := fmt.Sprintf("[%d/%d] %s", p.N, p.Of, p.Step)
 	if p.Files > 0 {
 		text += fmt.Sprintf(" %d/%d", p.File, p.Files)

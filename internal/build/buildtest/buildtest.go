@@ -16,6 +16,7 @@ import (
 
 	"graft/internal/artifact"
 	"graft/internal/build"
+	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
 
@@ -49,7 +50,7 @@ func Prefix(t testing.TB, name string) string {
 // that its binary runs under an empty environment.
 func Distro(t testing.TB, like nginx.Build) artifact.Artifact {
 	t.Helper()
-	return Build(t, build.Request{Like: like, Source: build.SourceDistro, Prefix: Prefix(t, "distro")}).Artifact
+	return Build(t, build.Request{Like: like, Source: source.Distro, Prefix: Prefix(t, "distro")}).Artifact
 }
 
 // Build builds r with the shared cache and store, and puts the runtime in place.

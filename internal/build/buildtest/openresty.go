@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"graft/internal/build"
+	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
 
@@ -60,7 +61,7 @@ func makeTree(t testing.TB, home string) {
 	defer os.RemoveAll(beside)
 	from := filepath.Join(beside, "unpacked")
 	must(t, build.Unpack(t.Context(), build.Request{
-		Like: nginx.Build{Version: "1.22.1"}, Source: build.SourceDistro, Prefix: prefix, CacheDir: CacheDir(t),
+		Like: nginx.Build{Version: "1.22.1"}, Source: source.Distro, Prefix: prefix, CacheDir: CacheDir(t),
 	}, from))
 	installed := filepath.Join(from, "installed", prefix)
 	// The library itself instead of a link into a directory that is about to be renamed.

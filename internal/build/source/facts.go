@@ -1,20 +1,21 @@
-package build
+package source
 
 import (
 	"fmt"
+	"graft/internal/nginx"
 	"path"
 	"regexp"
 	"strings"
 )
 
-// facts are what a source tree's own files tell about it.
-type facts struct {
-	layout  Layout
-	name    string          // "openresty", "nginx", "freenginx", …
-	version string          // its own: "1.21.4.1"
-	nginx   string          // of its nginx core: "1.21.4"
-	lua     string          // of its lua-nginx-module; empty if it has none
-	options map[string]bool // of its configure
+// Facts are what a source tree's own files tell about it.
+type Facts struct {
+	Layout  Layout
+	Name    string          // "openresty", "nginx", "freenginx", …
+	Version string          // its own: "1.21.4.1"
+	Nginx   string          // of its nginx core: "1.21.4"; empty if not known
+	Lua     string          // of its lua-nginx-module; empty if it has none
+	Options map[string]bool // of its configure; nil if not known
 }
 
 // factsPattern fits the files that readFacts looks at, relative to the tree's top.
@@ -22,39 +23,39 @@ var factsPattern = regexp.MustCompile(`^(bundle/nginx-[^/]+/)?(auto/options|src/
 
 // readFacts recognises a source tree by its files. read returns a file's text, list the tree's
 // names one level deep in a directory ("." or "bundle"); both are relative to the tree's top.
-func readFacts(read func(string) (string, bool), list func(string) []string) (facts, error) {
+func readFacts(read func(string) (string, bool), list func(string) []string) (Facts, error) {
 	core := "."
-	f := facts{layout: LayoutNginx}
+	f := Facts{Layout: LayoutNginx}
 	for _, name := range list("bundle") {
 		if strings.HasPrefix(name, "nginx-") {
-			core, f.layout = path.Join("bundle", name), LayoutOpenResty
+			core, f.Layout = path.Join("bundle", name), LayoutOpenResty
 		}
 		if v, ok := strings.CutPrefix(name, "ngx_lua-"); ok {
-			f.lua = v
+			f.Lua = v
 		}
 	}
 	header, ok := read(path.Join(core, "src/core/nginx.h"))
 	if !ok {
-		return facts{}, fmt.Errorf("not a source tree of the nginx family: it has neither bundle/nginx-VERSION/src/core/nginx.h (OpenResty) nor src/core/nginx.h (nginx)")
+		return Facts{}, fmt.Errorf("not a source tree of the nginx family: it has neither bundle/nginx-VERSION/src/core/nginx.h (OpenResty) nor src/core/nginx.h (nginx)")
 	}
-	if f.nginx = define(header, "NGINX_VERSION"); f.nginx == "" {
-		return facts{}, fmt.Errorf("%s/src/core/nginx.h defines no NGINX_VERSION", core)
+	if f.Nginx = define(header, "NGINX_VERSION"); f.Nginx == "" {
+		return Facts{}, fmt.Errorf("%s/src/core/nginx.h defines no NGINX_VERSION", core)
 	}
 	options, ok := read(path.Join(core, "auto/options"))
 	if !ok {
-		return facts{}, fmt.Errorf("%s has no auto/options, which lists the options of its configure", core)
+		return Facts{}, fmt.Errorf("%s has no auto/options, which lists the options of its configure", core)
 	}
-	f.options = configureOptions(options)
-	f.name, f.version = "nginx", f.nginx
+	f.Options = configureOptions(options)
+	f.Name, f.Version = "nginx", f.Nginx
 	if flavor, _, ok := strings.Cut(defineRaw(header, "NGINX_VER"), "/"); ok {
-		f.name = strings.ToLower(flavor)
+		f.Name = strings.ToLower(flavor)
 	}
-	if f.layout == LayoutOpenResty {
-		f.name = "openresty"
+	if f.Layout == LayoutOpenResty {
+		f.Name = "openresty"
 		// NGINX_VER is "openresty/" NGINX_VERSION ".1": what follows is OpenResty's own number.
-		f.version = f.nginx + openRestySuffix(header)
+		f.Version = f.Nginx + openRestySuffix(header)
 		for name := range strings.FieldsSeq(openRestyOptions) {
-			f.options[name] = true
+			f.Options[name] = true
 		}
 	}
 	return f, nil
@@ -105,23 +106,26 @@ func openRestySuffix(header string) string {
 
 var namedVersion = regexp.MustCompile(`^(openresty-|nginx-|freenginx-|angie-|tengine-)?([0-9]+(?:\.[0-9]+)+)$`)
 
-// factsOfVersion tells what the name of a release alone gives away. OpenResty's versions have four
+// OfVersion tells what the name of a release alone gives away. OpenResty's versions have four
 // numbers, the first three being nginx's.
-func factsOfVersion(source string) (facts, bool) {
+func OfVersion(source string) (Facts, bool) {
 	m := namedVersion.FindStringSubmatch(source)
 	if m == nil {
-		return facts{}, false
+		return Facts{}, false
 	}
 	name, version := strings.TrimSuffix(m[1], "-"), m[2]
 	numbers := strings.Split(version, ".")
 	switch {
 	case name == "openresty" && len(numbers) >= 4, name == "" && len(numbers) == 4:
-		return facts{layout: LayoutOpenResty, name: "openresty", version: version, nginx: strings.Join(numbers[:3], ".")}, true
+		return Facts{Layout: LayoutOpenResty, Name: "openresty", Version: version, Nginx: strings.Join(numbers[:3], ".")}, true
 	case name == "nginx", name == "freenginx":
-		return facts{layout: LayoutNginx, name: name, version: version, nginx: version}, true
+		return Facts{Layout: LayoutNginx, Name: name, Version: version, Nginx: version}, true
 	case name == "angie", name == "tengine":
 		// Their numbers are not nginx's.
-		return facts{layout: LayoutNginx, name: name, version: version}, true
+		return Facts{Layout: LayoutNginx, Name: name, Version: version}, true
 	}
-	return facts{}, false
+	return Facts{}, false
 }
+
+// PCRE1 tells whether its Lua module is too old for PCRE2.
+func (f Facts) PCRE1() bool { return f.Lua != "" && !nginx.AtLeast(f.Lua, "0.10.26") }

@@ -1,4 +1,4 @@
-package build
+package source
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"graft/internal/artifact"
+	"graft/internal/build/job"
+	"graft/internal/nginx"
 )
 
 // The source packages that an OpenResty equivalent is put together from, and where each is unpacked.
@@ -55,39 +57,39 @@ func (c distroCache) files() string      { return filepath.Join(c.dir, "files") 
 func (c distroCache) resolution() string { return filepath.Join(c.dir, "resolution.json") }
 
 // findDistro chooses packages by what the distribution offers and downloads them.
-func findDistro(ctx context.Context, r Request, j *job) (source, error) {
-	release, err := readOSRelease("/etc/os-release")
+func findDistro(ctx context.Context, q Query, j *job.Job) (Source, error) {
+	release, err := ReadOSRelease("/etc/os-release")
 	if err != nil {
-		return source{}, err
+		return Source{}, err
 	}
-	if release.family() != familyDebian {
-		return source{}, fmt.Errorf("source \"distro\": works on Debian and Ubuntu, this is %s: build from OpenResty's tarball", release.id)
+	if release.Family() != FamilyDebian {
+		return Source{}, fmt.Errorf("source \"distro\": works on Debian and Ubuntu, this is %s: build from OpenResty's tarball", release.id)
 	}
-	cache := distroCache{filepath.Join(r.CacheDir, "distro")}
+	cache := distroCache{filepath.Join(q.CacheDir, "distro")}
 	if err := os.MkdirAll(cache.files(), 0o755); err != nil {
-		return source{}, err
+		return Source{}, err
 	}
-	unlock, err := lockFile(ctx, filepath.Join(cache.dir, "lock"))
+	unlock, err := job.Lock(ctx, filepath.Join(cache.dir, "lock"))
 	if err != nil {
-		return source{}, err
+		return Source{}, err
 	}
 	defer unlock()
-	j.step(stepLists, "")
-	found, err := cache.resolve(ctx, r, j)
+	j.Step(StepLists, "")
+	found, err := cache.resolve(ctx, q, j)
 	if err != nil {
-		return source{}, fmt.Errorf("source \"distro\": %w", err)
+		return Source{}, fmt.Errorf("source \"distro\": %w", err)
 	}
-	return distroSource(ctx, cache, found, release)
+	return distroSource(ctx, cache, found, release, q.Prefix)
 }
 
 // distroSource describes what was resolved as a source.
-func distroSource(ctx context.Context, cache distroCache, found resolution, release osRelease) (source, error) {
+func distroSource(ctx context.Context, cache distroCache, found resolution, release OSRelease, prefix string) (Source, error) {
 	text, err := json.Marshal(found.Packages)
 	if err != nil {
-		return source{}, err
+		return Source{}, err
 	}
 	sum := sha256.Sum256(text)
-	s := source{hash: hex.EncodeToString(sum[:]), warnings: found.Warnings}
+	s := Source{Hash: hex.EncodeToString(sum[:]), Warnings: found.Warnings}
 	var names []string
 	for _, p := range found.Packages {
 		names = append(names, p.Name+" "+p.Version)
@@ -95,18 +97,17 @@ func distroSource(ctx context.Context, cache distroCache, found resolution, rele
 	nginxSource, lua := found.find("nginx"), found.find("libnginx-mod-http-lua")
 	orig, err := nginxSource.file(".orig.tar.gz")
 	if err != nil {
-		return source{}, err
+		return Source{}, err
 	}
 	inside, err := findTarball(ctx, filepath.Join(cache.files(), orig))
 	if err != nil {
-		return source{}, err
+		return Source{}, err
 	}
-	s.facts = inside.facts
-	s.layout, s.lua = LayoutDistro, upstreamVersion(lua.Version)
-	s.pcre1 = needsPCRE1(s.facts)
-	s.manifest = artifact.Source{Kind: "distro", Location: release.id + " " + release.version, SHA256: s.hash, Packages: names}
-	s.unpack = func(ctx context.Context, j *job, dir string) (layout, error) {
-		return unpackDistro(ctx, j, cache, found, s.pcre1, dir)
+	s.Facts = inside.Facts
+	s.Layout, s.Lua = LayoutDistro, upstreamVersion(lua.Version)
+	s.Manifest = artifact.Source{Kind: "distro", Location: release.id + " " + release.version, SHA256: s.Hash, Packages: names}
+	s.unpack = func(ctx context.Context, j *job.Job, dir string) (Tree, error) {
+		return unpackDistro(ctx, j, cache, found, prefix, s.PCRE1(), dir)
 	}
 	return s, nil
 }
@@ -131,20 +132,20 @@ func (p distroPackage) file(part string) (string, error) {
 
 // resolve returns what was resolved lately from the same apt sources, if its files are still there,
 // or asks the mirrors and downloads.
-func (c distroCache) resolve(ctx context.Context, r Request, j *job) (resolution, error) {
+func (c distroCache) resolve(ctx context.Context, q Query, j *job.Job) (resolution, error) {
 	a, err := newApt(ctx, j, filepath.Join(c.dir, "apt"))
 	if err != nil {
 		return resolution{}, err
 	}
 	sum := sha256.Sum256([]byte(a.sources))
 	sources := hex.EncodeToString(sum[:])
-	if kept, ok := c.kept(sources); ok && !r.Refresh {
+	if kept, ok := c.kept(sources); ok && !q.Refresh {
 		return kept, nil
 	}
-	if err := a.update(ctx, j, r.Refresh); err != nil {
+	if err := a.update(ctx, j, q.Refresh); err != nil {
 		return resolution{}, err
 	}
-	j.step(stepDownload, "")
+	j.Step(StepDownload, "")
 	found := resolution{Sources: sources, Warnings: []string{}}
 	for _, s := range distroSources {
 		if err := c.source(ctx, j, a, s.name, &found); err != nil {
@@ -190,7 +191,7 @@ func (c distroCache) kept(sources string) (resolution, bool) {
 
 // source downloads the newest version of a source package that the mirror really has. A mirror may
 // name a version in its lists and not have its files; an older one is then taken, and said.
-func (c distroCache) source(ctx context.Context, j *job, a *apt, name string, found *resolution) error {
+func (c distroCache) source(ctx context.Context, j *job.Job, a *apt, name string, found *resolution) error {
 	versions, err := a.sourceVersions(ctx, j, name)
 	if err != nil {
 		return err
@@ -215,7 +216,7 @@ func (c distroCache) source(ctx context.Context, j *job, a *apt, name string, fo
 	return fmt.Errorf("download the source of %s: %w", name, errors.Join(failures...))
 }
 
-func (c distroCache) binary(ctx context.Context, j *job, a *apt, name string, found *resolution) error {
+func (c distroCache) binary(ctx context.Context, j *job.Job, a *apt, name string, found *resolution) error {
 	version, err := a.candidate(ctx, j, name)
 	if err == nil && version == "" {
 		err = errors.New("the distribution does not have it")
@@ -229,7 +230,7 @@ func (c distroCache) binary(ctx context.Context, j *job, a *apt, name string, fo
 	return nil
 }
 
-func (c distroCache) take(ctx context.Context, j *job, a *apt, p distroPackage, found *resolution) (err error) {
+func (c distroCache) take(ctx context.Context, j *job.Job, a *apt, p distroPackage, found *resolution) (err error) {
 	if p.Files, err = a.files(ctx, j, p.Kind, p.Name, p.Version); err != nil {
 		return err
 	}
@@ -241,7 +242,7 @@ func (c distroCache) take(ctx context.Context, j *job, a *apt, p distroPackage, 
 }
 
 // binaryPackages are the libraries that the artifact brings along, as the distribution names them.
-func binaryPackages(ctx context.Context, j *job, a *apt, lua string) ([]string, error) {
+func binaryPackages(ctx context.Context, j *job.Job, a *apt, lua string) ([]string, error) {
 	var names []string
 	for _, jit := range luaJITs {
 		version, err := a.candidate(ctx, j, jit.dev)
@@ -257,10 +258,10 @@ func binaryPackages(ctx context.Context, j *job, a *apt, lua string) ([]string, 
 		return nil, errors.New("the distribution has no LuaJIT: build from OpenResty's tarball instead")
 	}
 	// lua-nginx-module loads lua-resty-core at start since 0.10.16.
-	if atLeast(lua, "0.10.16") {
+	if nginx.AtLeast(lua, "0.10.16") {
 		names = append(names, "lua-resty-core", "lua-resty-lrucache")
 	}
-	if !atLeast(lua, "0.10.26") {
+	if !nginx.AtLeast(lua, "0.10.26") {
 		names = append(names, "libpcre3-dev", "libpcre3")
 	}
 	return names, nil

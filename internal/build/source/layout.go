@@ -1,4 +1,4 @@
-package build
+package source
 
 // Layout is the kind of source tree, which decides how it is configured and what its --prefix means.
 type Layout string

@@ -1,10 +1,11 @@
-package build
+package source
 
 import (
 	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"graft/internal/build/job"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,10 +17,10 @@ import (
 //	nginx/ ngx_devel_kit/ lua-nginx-module/    sources, the distribution's patches applied
 //	installed/PREFIX/luajit, pcre, lualib      what the artifact brings along
 //	include/ lib/                              what only the build needs
-func unpackDistro(ctx context.Context, j *job, cache distroCache, found resolution, pcre1 bool, dir string) (layout, error) {
+func unpackDistro(ctx context.Context, j *job.Job, cache distroCache, found resolution, prefix string, pcre1 bool, dir string) (Tree, error) {
 	for _, s := range distroSources {
 		if err := unpackDebianSource(ctx, j, cache, found.find(s.name), filepath.Join(dir, s.dir)); err != nil {
-			return layout{}, err
+			return Tree{}, err
 		}
 	}
 	root := filepath.Join(dir, "packages")
@@ -29,20 +30,20 @@ func unpackDistro(ctx context.Context, j *job, cache distroCache, found resoluti
 		}
 		deb, err := p.file(".deb")
 		if err != nil {
-			return layout{}, err
+			return Tree{}, err
 		}
-		if err := j.run(ctx, command{args: []string{"dpkg-deb", "-x", filepath.Join(cache.files(), deb), root}}); err != nil {
-			return layout{}, fmt.Errorf("unpack package %s: %w", p.Name, err)
+		if err := j.Run(ctx, job.Command{Args: []string{"dpkg-deb", "-x", filepath.Join(cache.files(), deb), root}}); err != nil {
+			return Tree{}, fmt.Errorf("unpack package %s: %w", p.Name, err)
 		}
 	}
-	return arrangeDistro(root, dir, j.prefix, pcre1)
+	return arrangeDistro(root, dir, prefix, pcre1)
 }
 
 // arrangeDistro moves the packages' files to where the artifact has them.
-func arrangeDistro(root, dir, prefix string, pcre1 bool) (layout, error) {
+func arrangeDistro(root, dir, prefix string, pcre1 bool) (Tree, error) {
 	dest := filepath.Join(dir, "installed")
 	under := func(path ...string) string { return filepath.Join(append([]string{dest, prefix}, path...)...) }
-	l := layout{top: filepath.Join(dir, "nginx"), dest: dest}
+	t := Tree{Top: filepath.Join(dir, "nginx"), Dest: dest}
 	moves := []struct{ pattern, to string }{
 		{"usr/lib/*/libluajit-5.1.so*", under("luajit/lib")},
 		{"usr/include/luajit-2.*/*", under("luajit/include/luajit-2.1")},
@@ -57,28 +58,28 @@ func arrangeDistro(root, dir, prefix string, pcre1 bool) (layout, error) {
 	}
 	for _, m := range moves {
 		if err := move(filepath.Join(root, m.pattern), m.to); err != nil {
-			return layout{}, err
+			return Tree{}, err
 		}
 	}
 	luajit, err := filepath.Glob(under("luajit/lib/libluajit-5.1.so.2.*"))
 	if err != nil || len(luajit) == 0 {
-		return layout{}, errors.Join(errors.New("the distribution's LuaJIT package holds no libluajit-5.1.so.2.*"), err)
+		return Tree{}, errors.Join(errors.New("the distribution's LuaJIT package holds no libluajit-5.1.so.2.*"), err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "lib"), 0o755); err != nil {
-		return layout{}, err
+		return Tree{}, err
 	}
 	// The packages' own development links are absolute: they would lead to this machine's libraries.
 	if pcre1 {
 		if err := os.Symlink(under("pcre/lib/libpcre.so.3"), filepath.Join(dir, "lib/libpcre.so")); err != nil {
-			return layout{}, err
+			return Tree{}, err
 		}
 	}
-	l.env = []string{
+	t.Env = []string{
 		"LUAJIT_LIB=" + under("luajit/lib"),
 		"LUAJIT_INC=" + under("luajit/include/luajit-2.1"),
 		"LIBRARY_PATH=" + filepath.Join(dir, "lib"),
 	}
-	return l, nil
+	return t, nil
 }
 
 // move renames all that fits the pattern into a directory; nothing fitting is no error.
@@ -100,7 +101,7 @@ func move(pattern, to string) error {
 
 // unpackDebianSource does what `dpkg-source -x` does for the format "3.0 (quilt)", without needing
 // dpkg-dev: the upstream tarball, the debian directory over it, the patches of debian/patches/series.
-func unpackDebianSource(ctx context.Context, j *job, cache distroCache, p distroPackage, dir string) error {
+func unpackDebianSource(ctx context.Context, j *job.Job, cache distroCache, p distroPackage, dir string) error {
 	fail := func(err error) error { return fmt.Errorf("unpack source %s %s: %w", p.Name, p.Version, err) }
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -117,7 +118,7 @@ func unpackDebianSource(ctx context.Context, j *job, cache distroCache, p distro
 		{"tar", "-x", "--no-same-owner", "--strip-components=1", "-f", filepath.Join(cache.files(), orig), "-C", dir},
 		{"tar", "-x", "--no-same-owner", "-f", filepath.Join(cache.files(), debian), "-C", dir},
 	} {
-		if err := j.run(ctx, command{args: args}); err != nil {
+		if err := j.Run(ctx, job.Command{Args: args}); err != nil {
 			return fail(err)
 		}
 	}
@@ -135,7 +136,7 @@ func unpackDebianSource(ctx context.Context, j *job, cache distroCache, p distro
 		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}
-		if err := j.run(ctx, command{dir: dir, args: []string{"patch", "-p1", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-i", filepath.Join("debian/patches", name)}}); err != nil {
+		if err := j.Run(ctx, job.Command{Dir: dir, Args: []string{"patch", "-p1", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-i", filepath.Join("debian/patches", name)}}); err != nil {
 			return fail(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package build
+package job
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile waits for the lock on path, which is made if need be; it ends with the process too.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+// Lock waits for the lock on path, which is made if need be; it ends with the process too.
+func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err

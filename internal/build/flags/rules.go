@@ -1,4 +1,4 @@
-package build
+package flags
 
 import (
 	"path"
@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"graft/internal/artifact"
+	"graft/internal/build/source"
+	"graft/internal/nginx"
 )
 
 // rule says what becomes of the arguments it fits. The first rule that fits decides.
@@ -56,7 +58,7 @@ var rules = []rule{
 	{names: []string{"--with-http_spdy_module"}, action: artifact.Rewrite, to: fixed("--with-http_v2_module"), when: sinceNginx("1.9.5"),
 		reason: "SPDY is gone since nginx 1.9.5; HTTP/2 took its place (in the configuration too: listen … http2)"},
 
-	{names: []string{"--sbin-path"}, action: artifact.Drop, when: notLayout(LayoutNginx),
+	{names: []string{"--sbin-path"}, action: artifact.Drop, when: notLayout(source.LayoutNginx),
 		reason: "in the artifact the binary lies under OpenResty's prefix; the migration puts it where the running one is"},
 
 	{names: []string{"--with-stream", "--with-mail"}, value: "dynamic", action: artifact.Rewrite, to: bareName,
@@ -89,15 +91,15 @@ var rules = []rule{
 		when:   func(a argument, t Target) bool { return path.IsAbs(a.value) && !t.Exists(a.value) },
 		reason: "the old build's compiler is not on this machine: its own is used"},
 	{names: []string{"--without-pcre2"}, action: artifact.Drop,
-		when:   func(_ argument, t Target) bool { return t.Layout == LayoutDistro && !t.PCRE1 },
+		when:   func(_ argument, t Target) bool { return t.Layout == source.LayoutDistro && !t.PCRE1 },
 		reason: "the distribution's Lua module uses PCRE2"},
 }
 
 func sinceNginx(version string) func(argument, Target) bool {
-	return func(_ argument, t Target) bool { return t.Nginx == "" || atLeast(t.Nginx, version) }
+	return func(_ argument, t Target) bool { return t.Nginx == "" || nginx.AtLeast(t.Nginx, version) }
 }
 
-func notLayout(l Layout) func(argument, Target) bool {
+func notLayout(l source.Layout) func(argument, Target) bool {
 	return func(_ argument, t Target) bool { return t.Layout != l }
 }
 
@@ -145,9 +147,9 @@ func given(a argument, t Target) bool {
 func bundled(a argument, t Target) bool {
 	name := moduleName(a.value)
 	switch t.Layout {
-	case LayoutOpenResty:
+	case source.LayoutOpenResty:
 		return slices.Contains(openRestyModules, name)
-	case LayoutDistro:
+	case source.LayoutDistro:
 		return slices.Contains(distroModules, name)
 	}
 	return false
@@ -170,7 +172,7 @@ func translateWord(word string, t Target) (to, reason string) {
 		return "", name + " is dropped: it names the old build's directory"
 	case word == "-DNGX_LUA_USE_ASSERT" || word == "-DNGX_LUA_ABORT_AT_PANIC":
 		return "", word + " is dropped: a debugging aid of the Lua module"
-	case strings.HasPrefix(word, "-Wl,-rpath,") && strings.Contains(word+":", "/luajit/lib:") && t.Layout != LayoutNginx:
+	case strings.HasPrefix(word, "-Wl,-rpath,") && strings.Contains(word+":", "/luajit/lib:") && t.Layout != source.LayoutNginx:
 		return "", word + " is dropped: the target sets its own path to LuaJIT"
 	case name == "-specs" && !t.Exists(value) && strings.HasSuffix(value, "-cc1"):
 		return "-fPIE", word + " is not on this machine: -fPIE does what it is for"
@@ -178,7 +180,7 @@ func translateWord(word string, t Target) (to, reason string) {
 		return "-pie", word + " is not on this machine: -pie does what it is for"
 	case name == "-specs" && !t.Exists(value):
 		return "", word + " is dropped: the file is not on this machine"
-	case t.Layout == LayoutOpenResty && strings.ContainsAny(word, `'"`):
+	case t.Layout == source.LayoutOpenResty && strings.ContainsAny(word, `'"`):
 		return "", word + " is dropped: OpenResty's configure cannot pass a quote on"
 	}
 	return word, ""

@@ -1,21 +1,16 @@
-package build
+package source
 
 import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"graft/internal/artifact"
-	"graft/internal/nginx"
 )
 
 const ubuntuList = `# See the manual page
@@ -148,27 +143,27 @@ func TestTarballIsRecognisedByItsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.layout != LayoutOpenResty || s.version != "1.21.4.1" || s.nginx != "1.21.4" || s.lua != "0.10.21" || !s.pcre1 {
-		t.Errorf("%+v, PCRE1 %v", s.facts, s.pcre1)
+	if s.Layout != LayoutOpenResty || s.Version != "1.21.4.1" || s.Nginx != "1.21.4" || s.Lua != "0.10.21" || !s.PCRE1() {
+		t.Errorf("%+v, PCRE1 %v", s.Facts, s.PCRE1())
 	}
-	if !s.options["--with-threads"] || s.options["--with-http_v3_module"] || !s.options["--with-luajit-xcflags"] {
-		t.Errorf("options: %v", s.options)
+	if !s.Options["--with-threads"] || s.Options["--with-http_v3_module"] || !s.Options["--with-luajit-xcflags"] {
+		t.Errorf("options: %v", s.Options)
 	}
 	dir := t.TempDir()
-	l, err := s.unpack(t.Context(), nil, dir)
+	l, err := s.Unpack(t.Context(), nil, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(filepath.Join(l.top, "configure"))
+	info, err := os.Stat(filepath.Join(l.Top, "configure"))
 	if err != nil || info.Mode().Perm()&0o100 == 0 || !info.ModTime().Equal(time.Unix(1e9, 0)) {
 		t.Errorf("configure: %v, %v", info, err)
 	}
 	// The same tree unpacked by the user is the same source.
-	tree, err := findTree(t.Context(), l.top)
+	tree, err := findTree(t.Context(), l.Top)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(s.facts, tree.facts, cmp.AllowUnexported(facts{})); diff != "" {
+	if diff := cmp.Diff(s.Facts, tree.Facts, cmp.AllowUnexported(Facts{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -190,7 +185,7 @@ func TestTarballThatLeavesItsDirectoryIsRefused(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "a/b/c")
 			s, err := findTarball(t.Context(), file)
 			if err == nil {
-				_, err = s.unpack(t.Context(), nil, dir)
+				_, err = s.Unpack(t.Context(), nil, dir)
 			}
 			if err == nil {
 				t.Error("accepted")
@@ -199,83 +194,5 @@ func TestTarballThatLeavesItsDirectoryIsRefused(t *testing.T) {
 				t.Errorf("written outside: %v", err)
 			}
 		})
-	}
-}
-
-func TestSourceThatIsNoneSaysWhatToGive(t *testing.T) {
-	like := nginx.Build{Version: "1.22.1", Prefix: "/usr/share/nginx/"}
-	state, err := artifact.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for source, want := range map[string]string{
-		"":                   "give a tarball",
-		"/nonesuch.tar.gz":   "no such file",
-		t.TempDir():          "src/core/nginx.h",
-		"openresty-1.21.4.1": "give its tarball",
-	} {
-		_, err := Build(t.Context(), Request{Like: like, Source: source, CacheDir: t.TempDir()}, state, nil)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("source %q: %v, want %q", source, err, want)
-		}
-	}
-}
-
-// A dry run of a named version needs nothing at hand.
-func TestPlanOfANamedVersion(t *testing.T) {
-	like, err := nginx.ParseBuild(readText(t, "testdata/ubuntu1604-nginx.txt"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := Plan(t.Context(), Request{Like: like, Source: "openresty-1.21.4.1", CacheDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages := map[string]string{}
-	for _, d := range p.Dependencies {
-		packages[d.Name] = d.Package
-	}
-	for name, want := range map[string]string{"OpenSSL": "libssl-dev", "GD": "libgd-dev", "GeoIP": "libgeoip-dev", "libxslt": "libxslt1-dev", "libxml2": "libxml2-dev", "Perl": "perl"} {
-		if packages[name] != want {
-			t.Errorf("%s: package %q, want %q", name, packages[name], want)
-		}
-	}
-	if len(p.Flags) != len(like.Configure) || len(p.Configure) == 0 {
-		t.Errorf("%d flags, configure %q", len(p.Flags), p.Configure)
-	}
-}
-
-// What is missing is said at once, with the command that installs it, not after minutes of compiling.
-func TestMissingDependenciesAreToldTogether(t *testing.T) {
-	n := buildNeeds{layout: LayoutOpenResty, nginx: "1.21.4", configure: []string{"--with-http_image_filter_module"}, pcre1: true}
-	list := dependencies(n, toolchain{met: map[string]bool{"C compiler": true, "C library headers": true, "make": true, "Perl": true, "zlib": true}}, familyDebian)
-	err := missing(list, familyDebian)
-	want := "the build needs what is not installed here: PCRE (libpcre3-dev), OpenSSL (libssl-dev), GD (libgd-dev); install it with: apt-get install libpcre3-dev libssl-dev libgd-dev"
-	if err == nil || err.Error() != want {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestInterruptedBuildSaysSo(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	j := &job{progress: func(Progress) {}, log: new(bytes.Buffer)}
-	if err := j.run(ctx, command{args: []string{"sleep", "60"}}); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-}
-
-func TestCompileCallsAreCounted(t *testing.T) {
-	for line, want := range map[string]int{
-		"cc -c -pipe -O2 -o objs/src/core/nginx.o \\":    1,
-		"\t-o objs/src/core/ngx_log.o \\":                1,
-		"CC        lj_gc.o":                              1,
-		"cc -o objs/nginx objs/src/core/nginx.o -lcrypt": 0,
-		"checking for zlib library ... found":            0,
-		"g++ -c x.cc -o 'a.o'":                           1,
-	} {
-		if got := compiles([]byte(line)); got != want {
-			t.Errorf("%q: %d, want %d", line, got, want)
-		}
 	}
 }

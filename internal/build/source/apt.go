@@ -1,4 +1,4 @@
-package build
+package source
 
 import (
 	"bufio"
@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"graft/internal/build/job"
 	"os"
 	"path"
 	"path/filepath"
@@ -27,14 +28,14 @@ type apt struct {
 const listsFresh = 12 * time.Hour
 
 // newApt prepares dir. It does not go to the network.
-func newApt(ctx context.Context, j *job, dir string) (*apt, error) {
+func newApt(ctx context.Context, j *job.Job, dir string) (*apt, error) {
 	var paths bytes.Buffer
-	err := j.run(ctx, command{args: []string{"apt-config", "shell", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"}, out: &paths})
+	err := j.Run(ctx, job.Command{Args: []string{"apt-config", "shell", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"}, Out: &paths})
 	if err != nil {
 		return nil, fmt.Errorf("read apt's configuration: %w", err)
 	}
 	list, parts := shellValue(paths.String(), "LIST"), shellValue(paths.String(), "PARTS")
-	release, err := readOSRelease("/etc/os-release")
+	release, err := ReadOSRelease("/etc/os-release")
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
 }
 
 // update fetches the package lists unless they are fresh.
-func (a *apt) update(ctx context.Context, j *job, force bool) error {
+func (a *apt) update(ctx context.Context, j *job.Job, force bool) error {
 	stamp := filepath.Join(a.dir, "updated")
 	sum := sha256.Sum256([]byte(a.sources))
 	now := hex.EncodeToString(sum[:])
@@ -96,16 +97,16 @@ func (a *apt) update(ctx context.Context, j *job, force bool) error {
 			return nil
 		}
 	}
-	if err := j.run(ctx, command{args: []string{"apt-get", "-c", a.conf, "-q", "update"}}); err != nil {
+	if err := j.Run(ctx, job.Command{Args: []string{"apt-get", "-c", a.conf, "-q", "update"}}); err != nil {
 		return fmt.Errorf("fetch the distribution's package lists: %w", err)
 	}
 	return os.WriteFile(stamp, []byte(now), 0o644)
 }
 
 // candidate returns the version of a binary package that the distribution offers; empty: none.
-func (a *apt) candidate(ctx context.Context, j *job, name string) (string, error) {
+func (a *apt) candidate(ctx context.Context, j *job.Job, name string) (string, error) {
 	var out bytes.Buffer
-	if err := j.run(ctx, command{args: []string{"apt-cache", "-c", a.conf, "policy", name}, out: &out}); err != nil {
+	if err := j.Run(ctx, job.Command{Args: []string{"apt-cache", "-c", a.conf, "policy", name}, Out: &out}); err != nil {
 		return "", err
 	}
 	for line := range strings.Lines(out.String()) {
@@ -117,9 +118,9 @@ func (a *apt) candidate(ctx context.Context, j *job, name string) (string, error
 }
 
 // sourceVersions returns the versions of a source package that are offered, the newest first.
-func (a *apt) sourceVersions(ctx context.Context, j *job, name string) ([]string, error) {
+func (a *apt) sourceVersions(ctx context.Context, j *job.Job, name string) ([]string, error) {
 	var out bytes.Buffer
-	if err := j.run(ctx, command{args: []string{"apt-cache", "-c", a.conf, "showsrc", "--only-source", name}, out: &out}); err != nil {
+	if err := j.Run(ctx, job.Command{Args: []string{"apt-cache", "-c", a.conf, "showsrc", "--only-source", name}, Out: &out}); err != nil {
 		return nil, err
 	}
 	var versions []string
@@ -132,7 +133,7 @@ func (a *apt) sourceVersions(ctx context.Context, j *job, name string) ([]string
 }
 
 // files asks which files apt-get would fetch for a package, of kind "source" or "download".
-func (a *apt) files(ctx context.Context, j *job, kind, name, version string) ([]distFile, error) {
+func (a *apt) files(ctx context.Context, j *job.Job, kind, name, version string) ([]distFile, error) {
 	empty, err := os.MkdirTemp(a.dir, "uris-*") // apt-get leaves out what lies in its directory already
 	if err != nil {
 		return nil, err
@@ -143,14 +144,14 @@ func (a *apt) files(ctx context.Context, j *job, kind, name, version string) ([]
 		args = append(args, "--only-source")
 	}
 	var out bytes.Buffer
-	if err := j.run(ctx, command{args: append(args, kind, name+"="+version), dir: empty, out: &out}); err != nil {
+	if err := j.Run(ctx, job.Command{Args: append(args, kind, name+"="+version), Dir: empty, Out: &out}); err != nil {
 		return nil, err
 	}
 	return parseURIs(out.String())
 }
 
 // fetch downloads a package's files into dir and checks each one's hash. Those that are there are left.
-func (a *apt) fetch(ctx context.Context, j *job, kind, name, version, dir string, files []distFile) error {
+func (a *apt) fetch(ctx context.Context, j *job.Job, kind, name, version, dir string, files []distFile) error {
 	missing := false
 	for _, f := range files {
 		if err := f.check(dir); err != nil {
@@ -167,7 +168,7 @@ func (a *apt) fetch(ctx context.Context, j *job, kind, name, version, dir string
 	if kind == "source" {
 		args = append(args, "--only-source", "--download-only")
 	}
-	if err := j.run(ctx, command{args: append(args, kind, name+"="+version), dir: dir}); err != nil {
+	if err := j.Run(ctx, job.Command{Args: append(args, kind, name+"="+version), Dir: dir}); err != nil {
 		return err
 	}
 	for _, f := range files {

@@ -1,4 +1,4 @@
-package build
+package source
 
 import (
 	"archive/tar"
@@ -18,13 +18,14 @@ import (
 	"strings"
 
 	"graft/internal/artifact"
+	"graft/internal/build/job"
 )
 
 // maxUnpacked bounds what a tarball may unpack to; OpenResty's take 40 MB.
 const maxUnpacked = 1 << 30
 
 // findTarball recognises a source tarball in one pass: its hash and the few files that tell what it is.
-func findTarball(ctx context.Context, file string) (source, error) {
+func findTarball(ctx context.Context, file string) (Source, error) {
 	texts, children := map[string]string{}, map[string]map[string]bool{}
 	sum, err := readTarball(ctx, file, func(name string, h *tar.Header, r io.Reader) error {
 		if dir, below, ok := strings.Cut(name, "/"); ok {
@@ -42,29 +43,28 @@ func findTarball(ctx context.Context, file string) (source, error) {
 		return nil
 	})
 	if err != nil {
-		return source{}, fmt.Errorf("source tarball %s: %w", file, err)
+		return Source{}, fmt.Errorf("source tarball %s: %w", file, err)
 	}
 	f, err := readFacts(
 		func(name string) (string, bool) { text, ok := texts[name]; return text, ok },
 		func(dir string) []string { return slices.Sorted(maps.Keys(children[dir])) })
 	if err != nil {
-		return source{}, fmt.Errorf("source tarball %s: %w", file, err)
+		return Source{}, fmt.Errorf("source tarball %s: %w", file, err)
 	}
-	return source{
-		facts:    f,
-		manifest: artifact.Source{Kind: "tarball", Location: file, SHA256: sum},
-		hash:     sum,
-		pcre1:    needsPCRE1(f),
-		unpack: func(ctx context.Context, _ *job, to string) (layout, error) {
-			top := filepath.Join(to, f.name)
+	return Source{
+		Facts:    f,
+		Manifest: artifact.Source{Kind: "tarball", Location: file, SHA256: sum},
+		Hash:     sum,
+		unpack: func(ctx context.Context, _ *job.Job, to string) (Tree, error) {
+			top := filepath.Join(to, f.Name)
 			again, err := unpackTarball(ctx, file, top)
 			if err == nil && again != sum {
 				err = errors.New("it changed while it was read")
 			}
 			if err != nil {
-				return layout{}, fmt.Errorf("unpack %s: %w", file, err)
+				return Tree{}, fmt.Errorf("unpack %s: %w", file, err)
 			}
-			return layout{top: top}, nil
+			return Tree{Top: top}, nil
 		},
 	}, nil
 }

@@ -1,4 +1,4 @@
-package build
+package source
 
 import (
 	"fmt"
@@ -6,18 +6,19 @@ import (
 	"strings"
 )
 
-// osRelease is what os-release(5) says of a distribution.
-type osRelease struct {
+// OSRelease is what os-release(5) says of a distribution.
+type OSRelease struct {
 	id, like, version, codename string // "ubuntu", "debian", "22.04", "jammy"
 }
 
-func readOSRelease(path string) (osRelease, error) {
+// ReadOSRelease reads /etc/os-release, or a file like it.
+func ReadOSRelease(path string) (OSRelease, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return osRelease{}, fmt.Errorf("read which distribution this is: %w", err)
+		return OSRelease{}, fmt.Errorf("read which distribution this is: %w", err)
 	}
 	assigned := string(text)
-	return osRelease{
+	return OSRelease{
 		id:       shellValue(assigned, "ID"),
 		like:     shellValue(assigned, "ID_LIKE"),
 		version:  shellValue(assigned, "VERSION_ID"),
@@ -35,26 +36,27 @@ func shellValue(text, name string) string {
 	return ""
 }
 
-// family is the distribution family whose package names apply.
-func (r osRelease) family() family {
+// Family is the distribution family whose package names apply.
+func (r OSRelease) Family() Family {
 	for _, id := range append([]string{r.id}, strings.Fields(r.like)...) {
 		switch id {
 		case "debian", "ubuntu":
-			return familyDebian
+			return FamilyDebian
 		case "rhel", "fedora", "centos", "suse", "opensuse":
-			return familyRHEL
+			return FamilyRHEL
 		case "alpine":
-			return familyAlpine
+			return FamilyAlpine
 		}
 	}
-	return familyUnknown
+	return FamilyUnknown
 }
 
-type family int
+// Family is a family of distributions that name their packages alike.
+type Family int
 
 const (
-	familyUnknown family = iota
-	familyDebian
-	familyRHEL
-	familyAlpine
+	FamilyUnknown Family = iota
+	FamilyDebian
+	FamilyRHEL
+	FamilyAlpine
 )

@@ -1,4 +1,6 @@
-package build
+// Package flags carries the configure arguments of a running binary over to another source tree: what is kept,
+// dropped, rewritten or added, each with its reason.
+package flags
 
 import (
 	"path"
@@ -7,25 +9,26 @@ import (
 	"strings"
 
 	"graft/internal/artifact"
+	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
 
-// pathsHeader is the name of the header that a build includes before every source file, by
+// PathsHeader is the name of the header that a build includes before every source file, by
 // -include in --with-cc-opt, when compiled-in paths must differ from what configure would make them.
-const pathsHeader = "graft-paths.h"
+const PathsHeader = "graft-paths.h"
 
 // Translation is what becomes of the old binary's configure arguments for a target.
 type Translation struct {
 	Configure []string        // arguments of the target's configure, unquoted
 	Flags     []artifact.Flag // the fate of each old argument, then what was added
-	Header    string          // content of pathsHeader; empty: none is needed
+	Header    string          // content of PathsHeader; empty: none is needed
 }
 
 // Target is what the translation must know of the tree that is to be built.
 type Target struct {
-	Layout  Layout
+	Layout  source.Layout
 	Nginx   string          // version of its nginx core, "1.21.4"; empty if not known
-	Prefix  string          // OpenResty's own prefix, absolute; unused for LayoutNginx
+	Prefix  string          // OpenResty's own prefix, absolute; unused for source.LayoutNginx
 	Options map[string]bool // option names its configure accepts, "--with-threads"; nil if not known
 
 	PCRE1   bool     // its lua-nginx-module can only use PCRE1
@@ -70,11 +73,11 @@ func Translate(like nginx.Build, t Target) Translation {
 		}
 	}
 	oldPrefix := path.Clean(like.Prefix)
-	if t.Layout == LayoutOpenResty && oldPrefix != path.Join(t.Prefix, "nginx") {
+	if t.Layout == source.LayoutOpenResty && oldPrefix != path.Join(t.Prefix, "nginx") {
 		tr.target.Defines = append(slices.Clone(t.Defines), Define{"NGX_PREFIX", oldPrefix + "/"})
 	}
 	if len(tr.target.Defines) > 0 {
-		tr.target.CC = append(slices.Clone(t.CC), Addition{"-include " + pathsHeader, tr.headerReason()})
+		tr.target.CC = append(slices.Clone(t.CC), Addition{"-include " + PathsHeader, tr.headerReason()})
 	}
 	for _, text := range like.Configure {
 		tr.translate(parseArgument(text), oldPrefix)
@@ -135,7 +138,7 @@ func (tr *translator) keep(a argument) {
 	case t.Options != nil && !t.Options[a.name]:
 		tr.flags = append(tr.flags, artifact.Flag{Flag: a.text, Action: artifact.Drop, Reason: "the target's configure has no such option"})
 		return
-	case t.Options == nil && t.Nginx != "" && since != "" && !atLeast(t.Nginx, since):
+	case t.Options == nil && t.Nginx != "" && since != "" && !nginx.AtLeast(t.Nginx, since):
 		tr.flags = append(tr.flags, artifact.Flag{Flag: a.text, Action: artifact.Drop, Reason: "exists since nginx " + since + "; the target is " + t.Nginx})
 		return
 	}
@@ -164,7 +167,7 @@ func (tr *translator) setPrefix(a argument, oldPrefix string) {
 }
 
 func (tr *translator) wantedPrefix(oldPrefix string) (arg, reason string) {
-	if tr.target.Layout == LayoutOpenResty {
+	if tr.target.Layout == source.LayoutOpenResty {
 		return "--prefix=" + tr.target.Prefix, "to OpenResty's configure this is where LuaJIT and lualib go; nginx itself keeps the prefix " + oldPrefix + "/"
 	}
 	return "--prefix=" + oldPrefix, "relative paths of the configuration keep their meaning"
@@ -187,7 +190,7 @@ func (tr *translator) addMissing(oldPrefix string) {
 		texts, reasons := split(o.words)
 		tr.add(o.name+"="+strings.Join(texts, " "), strings.Join(reasons, "; "))
 	}
-	if tr.target.PCRE1 && (tr.target.Nginx == "" || atLeast(tr.target.Nginx, "1.21.5")) && !slices.Contains(tr.configure, "--without-pcre2") {
+	if tr.target.PCRE1 && (tr.target.Nginx == "" || nginx.AtLeast(tr.target.Nginx, "1.21.5")) && !slices.Contains(tr.configure, "--without-pcre2") {
 		tr.add("--without-pcre2", "lua-nginx-module before 0.10.26 can only use PCRE1")
 	}
 	for _, a := range tr.target.Add {
@@ -214,7 +217,7 @@ func (tr *translator) words(a argument, additions []Addition, first bool) {
 		}
 	}
 	// An old binary that graft built: the header is added anew where it is needed.
-	value := strings.ReplaceAll(a.value, "-include "+pathsHeader, "")
+	value := strings.ReplaceAll(a.value, "-include "+PathsHeader, "")
 	for _, word := range splitWords(value) {
 		to, reason := translateWord(word, tr.target)
 		if reason != "" {

@@ -1,4 +1,4 @@
-package build
+package source
 
 import (
 	"context"
@@ -11,10 +11,11 @@ import (
 	"path/filepath"
 
 	"graft/internal/artifact"
+	"graft/internal/build/job"
 )
 
 // findTree recognises an unpacked source tree. The user's tree is only read: it is copied to be built.
-func findTree(ctx context.Context, dir string) (source, error) {
+func findTree(ctx context.Context, dir string) (Source, error) {
 	f, err := readFacts(
 		func(name string) (string, bool) {
 			text, err := os.ReadFile(filepath.Join(dir, name))
@@ -32,30 +33,29 @@ func findTree(ctx context.Context, dir string) (source, error) {
 			return names
 		})
 	if err != nil {
-		return source{}, fmt.Errorf("source %s: %w", dir, err)
+		return Source{}, fmt.Errorf("source %s: %w", dir, err)
 	}
-	sum, err := hashTree(ctx, dir)
+	sum, err := HashTree(ctx, dir)
 	if err != nil {
-		return source{}, fmt.Errorf("hash source %s: %w", dir, err)
+		return Source{}, fmt.Errorf("hash source %s: %w", dir, err)
 	}
-	return source{
-		facts:    f,
-		manifest: artifact.Source{Kind: "tree", Location: dir, SHA256: sum},
-		hash:     sum,
-		pcre1:    needsPCRE1(f),
-		unpack: func(ctx context.Context, j *job, to string) (layout, error) {
-			top := filepath.Join(to, f.name)
+	return Source{
+		Facts:    f,
+		Manifest: artifact.Source{Kind: "tree", Location: dir, SHA256: sum},
+		Hash:     sum,
+		unpack: func(ctx context.Context, j *job.Job, to string) (Tree, error) {
+			top := filepath.Join(to, f.Name)
 			// cp keeps the times, which make compares.
-			if err := j.run(ctx, command{args: []string{"cp", "-a", dir, top}}); err != nil {
-				return layout{}, fmt.Errorf("copy source tree: %w", err)
+			if err := j.Run(ctx, job.Command{Args: []string{"cp", "-a", dir, top}}); err != nil {
+				return Tree{}, fmt.Errorf("copy source tree: %w", err)
 			}
-			return layout{top: top}, nil
+			return Tree{Top: top}, nil
 		},
 	}, nil
 }
 
-// hashTree hashes names, permission bits, links and contents of everything below dir, in order.
-func hashTree(ctx context.Context, dir string) (string, error) {
+// HashTree hashes names, permission bits, links and contents of everything below dir, in order.
+func HashTree(ctx context.Context, dir string) (string, error) {
 	h := sha256.New()
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -108,6 +108,3 @@ func copyInto(w io.Writer, path string) error {
 	_, err = io.Copy(w, f)
 	return err
 }
-
-// needsPCRE1 tells of an OpenResty tree whether its Lua module is older than PCRE2 support.
-func needsPCRE1(f facts) bool { return f.lua != "" && !atLeast(f.lua, "0.10.26") }

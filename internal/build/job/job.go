@@ -1,4 +1,6 @@
-package build
+// Package job runs the programs of one build: each one's output goes into the build's log, its steps to
+// whoever watches, and a failure names the lines that tell why.
+package job
 
 import (
 	"bytes"
@@ -15,21 +17,48 @@ import (
 	"time"
 )
 
-// job is one build on its way: where it is, its log, and who is told.
-type job struct {
+// Progress is one event of a build.
+type Progress struct {
+	Step    string        `json:"step"` // "compile"
+	N       int           `json:"n"`    // which step, from 1
+	Of      int           `json:"of"`
+	File    int           `json:"file,omitempty"`  // compiled so far
+	Files   int           `json:"files,omitempty"` // to compile; 0 if not known
+	Bytes   int64         `json:"bytes,omitempty"` // downloaded so far
+	Size    int64         `json:"size,omitempty"`  // to download; 0 if not known
+	Detail  string        `json:"detail,omitempty"`
+	Elapsed time.Duration `json:"elapsed"` // nanoseconds since the build began
+}
+
+// Job is one build on its way: where it is, its log, and who is told.
+type Job struct {
+	Log string // path of the whole log; empty if none is kept
+
 	progress func(Progress)
 	log      io.Writer
-	logPath  string
 	began    time.Time
 	steps    []string // names, in order
-	prefix   string   // OpenResty's, on the host
 
 	mu    sync.Mutex // compile output and steps come from different goroutines
 	state Progress
 }
 
-// step announces the next step.
-func (j *job) step(name, detail string) {
+// New begins a job of these steps. progress is called from one goroutine at a time and must not block.
+func New(log io.Writer, path string, steps []string, progress func(Progress)) *Job {
+	return &Job{Log: path, progress: progress, log: log, began: time.Now(), steps: steps}
+}
+
+// Silent is a job that nobody watches and that keeps no log: for questions that precede a build.
+func Silent() *Job { return New(io.Discard, "", nil, func(Progress) {}) }
+
+// Elapsed is how long ago the job began.
+func (j *Job) Elapsed() time.Duration { return time.Since(j.began) }
+
+// Logf writes to the log.
+func (j *Job) Logf(format string, args ...any) { fmt.Fprintf(j.log, format, args...) }
+
+// Step announces the next step.
+func (j *Job) Step(name, detail string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.state = Progress{Step: name, N: slices.Index(j.steps, name) + 1, Of: len(j.steps), Detail: detail}
@@ -37,8 +66,8 @@ func (j *job) step(name, detail string) {
 	j.tell()
 }
 
-// compiled announces that n more files were handed to the compiler.
-func (j *job) compiled(n int) {
+// Compiled announces that n more files were handed to the compiler.
+func (j *Job) Compiled(n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.state.File += n
@@ -48,29 +77,37 @@ func (j *job) compiled(n int) {
 	j.tell()
 }
 
-// expect sets how many files there are to compile.
-func (j *job) expect(files int) {
+// Expect sets how many files there are to compile.
+func (j *Job) Expect(files int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.state.Files = files
 	j.tell()
 }
 
-func (j *job) tell() {
+// Downloaded announces how much of a file has come; size is 0 if that is not known.
+func (j *Job) Downloaded(bytes, size int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.Bytes, j.state.Size = bytes, size
+	j.tell()
+}
+
+func (j *Job) tell() {
 	p := j.state
 	p.Elapsed = time.Since(j.began)
 	j.progress(p)
 }
 
-// command is a program to run, its output kept in the log.
-type command struct {
-	args []string
-	dir  string
-	env  []string          // added to the cleaned environment
-	each func(line []byte) // told of each line of output; may be nil
-	in   string            // its standard input
-	all  *bytes.Buffer     // takes stdout and stderr as well as the log; may be nil
-	out  *bytes.Buffer     // takes stdout instead of the log; may be nil
+// Command is a program to run, its output kept in the log.
+type Command struct {
+	Args []string
+	Dir  string
+	Env  []string          // added to the cleaned environment
+	Each func(line []byte) // told of each line of output; may be nil
+	In   string            // its standard input
+	All  *bytes.Buffer     // takes stdout and stderr as well as the log; may be nil
+	Out  *bytes.Buffer     // takes stdout instead of the log; may be nil
 }
 
 // ToolError is a program that failed: what it was, and the lines of its output that tell why.
@@ -117,21 +154,21 @@ func environment() []string {
 	return env
 }
 
-// run runs a program to its end, or kills its whole process group when ctx ends.
-func (j *job) run(ctx context.Context, c command) error {
-	fmt.Fprintf(j.log, "$ %s\n", strings.Join(c.args, " "))
-	tail := &lineTail{each: c.each}
-	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
-	cmd.Dir, cmd.Env = c.dir, append(environment(), c.env...)
-	cmd.Stdin = strings.NewReader(c.in)
+// Run runs a program to its end, or kills its whole process group when ctx ends.
+func (j *Job) Run(ctx context.Context, c Command) error {
+	fmt.Fprintf(j.log, "$ %s\n", strings.Join(c.Args, " "))
+	tail := &lineTail{each: c.Each}
+	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
+	cmd.Dir, cmd.Env = c.Dir, append(environment(), c.Env...)
+	cmd.Stdin = strings.NewReader(c.In)
 	writers := []io.Writer{j.log, tail}
-	if c.all != nil {
-		writers = append(writers, c.all)
+	if c.All != nil {
+		writers = append(writers, c.All)
 	}
 	both := io.MultiWriter(writers...)
 	cmd.Stdout, cmd.Stderr = both, both
-	if c.out != nil {
-		cmd.Stdout = c.out
+	if c.Out != nil {
+		cmd.Stdout = c.Out
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	//nolint:forbidigo // the compilers are this program's own children, in a process group of their own
@@ -145,7 +182,7 @@ func (j *job) run(ctx context.Context, c command) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return &ToolError{Args: c.args, Lines: tail.relevant(), Log: j.logPath, Err: err}
+	return &ToolError{Args: c.Args, Lines: tail.relevant(), Log: j.Log, Err: err}
 }
 
 // keptLines is how much of a program's output is kept in memory for the error.
@@ -189,6 +226,11 @@ func (t *lineTail) line(line []byte) {
 
 // telling fits the lines by which configure, the compiler, the linker, make and apt say what is wrong.
 var telling = regexp.MustCompile(`(?i)\berror\b|^E: |undefined reference|not found|No such file|No space left|\*\*\* |cannot |fatal`)
+
+// Telling returns up to five lines of a program's output that tell why it failed.
+func Telling(output string) []string {
+	return (&lineTail{lines: strings.Split(output, "\n")}).relevant()
+}
 
 // relevant returns up to five lines that tell why the program failed: the first telling one of the
 // end of its output, where the trouble began, and those after it; failing that the last lines.

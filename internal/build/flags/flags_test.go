@@ -1,4 +1,4 @@
-package build
+package flags
 
 import (
 	"os"
@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"graft/internal/artifact"
+	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
 
@@ -17,7 +18,7 @@ func nothingHere(string) bool { return false }
 
 // openResty1214 is OpenResty 1.21.4.1 as the target, its sources not at hand.
 func openResty1214() Target {
-	return Target{Layout: LayoutOpenResty, Nginx: "1.21.4", Prefix: DefaultPrefix, Exists: nothingHere}
+	return Target{Layout: source.LayoutOpenResty, Nginx: "1.21.4", Prefix: "/usr/local/openresty", Exists: nothingHere}
 }
 
 func readText(t *testing.T, path string) string {
@@ -99,8 +100,8 @@ func TestFateOfOneFlag(t *testing.T) {
 		}
 	}
 	same := func(t Target) Target { return t }
-	distro := func(t Target) Target { t.Layout = LayoutDistro; return t }
-	plain := func(t Target) Target { t.Layout = LayoutNginx; return t }
+	distro := func(t Target) Target { t.Layout = source.LayoutDistro; return t }
+	plain := func(t Target) Target { t.Layout = source.LayoutNginx; return t }
 	loads := func(so string) func(Target) Target {
 		return func(t Target) Target { t.Loaded = []string{so}; return t }
 	}
@@ -209,8 +210,8 @@ func TestTranslationOfItsOwnResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := Target{Layout: LayoutDistro, Nginx: "1.22.1", Prefix: DefaultPrefix, PCRE1: true, Exists: nothingHere}
-	target.fitDistro()
+	target := Target{Layout: source.LayoutDistro, Nginx: "1.22.1", Prefix: "/usr/local/openresty", PCRE1: true, Exists: nothingHere}
+	target.FitDistro()
 	once := Translate(like, target)
 	like.Configure = once.Configure
 	twice := Translate(like, target)
