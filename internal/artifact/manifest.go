@@ -28,8 +28,12 @@ type Manifest struct {
 	Source    Source   `json:"source"`
 	Flags     []Flag   `json:"flags"`
 	Libraries []string `json:"libraries"` // DT_NEEDED of the binary
-	Files     []File   `json:"files"`     // sorted by path
-	Built     string   `json:"built"`     // RFC 3339, when; not part of the ID
+	// Modules are those that the running configuration needs, and where each is in this artifact.
+	Modules []Module `json:"modules,omitempty"`
+	// Debug is the path in the tree of the binary's split debug symbols; empty if it has none.
+	Debug string `json:"debug,omitempty"`
+	Files []File `json:"files"` // sorted by path
+	Built string `json:"built"` // RFC 3339, when it was built here or imported; not part of the ID
 }
 
 // Source says what was built.
@@ -38,6 +42,35 @@ type Source struct {
 	Location string   `json:"location"`
 	SHA256   string   `json:"sha256,omitempty"` // of the tarball, the tree's listing or the binary
 	Packages []string `json:"packages,omitempty"`
+	// Signature is what checking the source's signature came to; nil where there is none to check,
+	// as for a tree or a binary.
+	Signature *Signature `json:"signature,omitempty"`
+}
+
+// SignatureStatus is what checking a source's signature came to.
+type SignatureStatus string
+
+// What a signature can be. One that is bad is refused before anything is built.
+const (
+	SignatureGood    SignatureStatus = "good"    // by the key with the pinned fingerprint
+	SignatureNone    SignatureStatus = "none"    // the source has none, and the user allowed that
+	SignatureSkipped SignatureStatus = "skipped" // it was not looked at, because the user said so
+)
+
+// Signature is the detached signature over a source's tarball.
+type Signature struct {
+	Status      SignatureStatus `json:"status"`
+	Fingerprint string          `json:"fingerprint,omitempty"` // of the key, 40 hexadecimal digits
+	Created     string          `json:"created,omitempty"`     // RFC 3339, as the signature says
+	Hash        string          `json:"hash,omitempty"`        // the algorithm it signs, "SHA-256"
+}
+
+// Module is one module that the running configuration needs.
+type Module struct {
+	Name   string `json:"name"`           // as nginx names it: "ngx_http_geoip_module"
+	File   string `json:"file,omitempty"` // path in the tree of its .so; empty if it is built in
+	Source string `json:"source"`         // where its code is from
+	Reason string `json:"reason"`         // why it is here
 }
 
 // Action is what became of one configure flag of the old binary.
