@@ -16,6 +16,7 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/build/flags"
 	"graft/internal/build/job"
+	"graft/internal/build/loadmodule"
 	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
@@ -51,6 +52,19 @@ func assemble(ctx context.Context, r Request, j *job.Job, s source.Source, pr pr
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
+	if err := copyModules(ctx, j, pr.modules.found, work); err != nil {
+		return artifact.Artifact{}, err
+	}
+	if pr.LoadModule {
+		if err := loadmodule.Write(filepath.Join(work, loadmodule.Name), pr.target.ModulesPath); err != nil {
+			return artifact.Artifact{}, err
+		}
+	}
+	wrapped, err := compilers(ctx, j, work, pr.Configure, pr.toolchain.fingerprint)
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	l.Env = append(l.Env, wrapped...)
 	if err := compile(ctx, r, j, pr, l, work); err != nil {
 		return artifact.Artifact{}, err
 	}
@@ -112,6 +126,9 @@ func compile(ctx context.Context, r Request, j *job.Job, pr prepared, l source.T
 	}
 	if err := j.Run(ctx, job.Command{Args: args, Dir: l.Top, Env: env}); err != nil {
 		return fmt.Errorf("configure: %w", explainConfigure(j, l.Top, err))
+	}
+	if err := forgetDirectory(l.Top, work); err != nil {
+		return err
 	}
 	j.Step(stepCompile, "")
 	var dry bytes.Buffer

@@ -8,12 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"graft/internal/artifact"
 	"graft/internal/build/flags"
 	"graft/internal/build/job"
+	"graft/internal/build/loadmodule"
 	"graft/internal/build/source"
 )
 
@@ -42,17 +46,20 @@ func plan(ctx context.Context, r Request) (Planned, error) {
 	} else if s, err = source.Find(ctx, r.query(), j); err != nil {
 		return Planned{}, err
 	}
+	r = r.settled(s)
 	pr, err := prepare(ctx, r, j, s)
 	if err != nil {
 		return Planned{}, err
 	}
-	return Planned{Configure: pr.Configure, Flags: pr.Flags, Dependencies: pr.dependencies, Warnings: s.Warnings}, nil
+	return Planned{Configure: pr.Configure, Flags: pr.Flags, Dependencies: pr.dependencies, Warnings: pr.warnings}, nil
 }
 
 // prepared is a build decided on: nothing of it depends on the network or on a tree any more.
 type prepared struct {
 	flags.Translation
 	target       flags.Target
+	modules      modules
+	warnings     []string
 	dependencies []Dependency
 	toolchain    toolchain
 	family       source.Family
@@ -63,8 +70,18 @@ func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepa
 	if err != nil {
 		return prepared{}, err
 	}
-	pr := prepared{target: target(r, s), family: release.Family()}
+	pr := prepared{family: release.Family()}
+	if pr.modules, err = findModules(ctx, r, j, s.Layout); err != nil {
+		return prepared{}, err
+	}
+	pr.warnings = slices.Concat(s.Warnings, pr.modules.warnings)
+	if pr.target, err = target(ctx, r, j, s, pr.modules); err != nil {
+		return prepared{}, err
+	}
 	pr.Translation = flags.Translate(r.Like, pr.target)
+	if len(pr.Unmatched) > 0 {
+		return prepared{}, fmt.Errorf("--without-flag %s: the configure line has no such argument (graft build --dry-run shows it)", strings.Join(pr.Unmatched, ", "))
+	}
 	needs := buildNeeds{layout: s.Layout, nginx: s.Nginx, configure: pr.Configure, pcre1: s.PCRE1()}
 	if pr.toolchain, err = probeToolchain(ctx, j, needs); err != nil {
 		return prepared{}, err
@@ -74,25 +91,27 @@ func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepa
 }
 
 // target is what the translation needs to know of the source and of this machine.
-func target(r Request, s source.Source) flags.Target {
+func target(ctx context.Context, r Request, j *job.Job, s source.Source, m modules) (flags.Target, error) {
 	t := flags.Target{
 		Layout: s.Layout, Nginx: s.Nginx, Prefix: r.Prefix, Options: s.Options, PCRE1: s.PCRE1(),
-		Modules: r.Modules, Loaded: r.Loaded,
-		Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
+		Modules: m.flags(), Loaded: r.loadedFiles(), With: r.With, Without: r.Without,
+		ModulesPath: path.Join(r.Prefix, "nginx/modules"), LoadModule: "../" + loadmodule.Name,
+		DefaultPIE: defaultPIE(ctx, j, r.Like.Configure),
+		Exists:     func(path string) bool { _, err := os.Stat(path); return err == nil },
 	}
 	if s.Layout == source.LayoutDistro {
 		t.FitDistro()
 	}
-	return t
+	return t, nil
 }
 
 // key names the build's inputs: equal keys give equal artifacts.
 func (pr prepared) key(ctx context.Context, r Request, s source.Source) (string, error) {
 	modules := []string{}
-	for _, dir := range r.Modules {
-		sum, err := source.HashTree(ctx, dir)
+	for _, m := range pr.modules.found {
+		sum, err := source.HashTree(ctx, m.from)
 		if err != nil {
-			return "", fmt.Errorf("hash module %s: %w", dir, err)
+			return "", fmt.Errorf("hash the source of module %s: %w", m.Name, err)
 		}
 		modules = append(modules, sum)
 	}
@@ -163,6 +182,7 @@ func build(ctx context.Context, r Request, store *artifact.Store, progress func(
 	if err != nil {
 		return Result{}, err
 	}
+	r = r.settled(s)
 	pr, err := prepare(ctx, r, j, s)
 	if err != nil {
 		return Result{}, err
@@ -171,7 +191,7 @@ func build(ctx context.Context, r Request, store *artifact.Store, progress func(
 	if err != nil {
 		return Result{}, err
 	}
-	res = Result{Artifact: a, Cached: cached, Log: j.Log, Elapsed: j.Elapsed(), Warnings: s.Warnings}
+	res = Result{Artifact: a, Cached: cached, Log: j.Log, Elapsed: j.Elapsed(), Warnings: pr.warnings}
 	if cached {
 		res.Log = ""
 	}

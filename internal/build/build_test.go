@@ -142,7 +142,7 @@ func TestDistroGivesAnOpenRestyEquivalent(t *testing.T) {
 	})
 	t.Run("holds only the binary and OpenResty's prefix", func(t *testing.T) { onlyRuntime(t, m) })
 	t.Run("second build is instant", func(t *testing.T) {
-		res := buildtest.Build(t, build.Request{Like: like, Source: source.Distro, Prefix: m.Prefix})
+		res := buildtest.Build(t, build.Request{Like: like, Loaded: []build.Loaded{}, Source: source.Distro, Prefix: m.Prefix})
 		if !res.Cached || res.Artifact.Manifest.ID != m.ID || res.Elapsed > 2*time.Second {
 			t.Errorf("cached %v, %s, in %v", res.Cached, res.Artifact.Manifest.ID, res.Elapsed)
 		}
@@ -175,7 +175,7 @@ func TestTreeLaidOutLikeOpenResty(t *testing.T) {
 		}
 	}
 	before := listing(t, tree.Dir)
-	res := buildtest.Build(t, build.Request{Like: like, Source: tree.Dir, Prefix: buildtest.Prefix(t, "openresty")})
+	res := buildtest.Build(t, build.Request{Like: like, Loaded: []build.Loaded{}, Source: tree.Dir, Prefix: buildtest.Prefix(t, "openresty")})
 	a, m := res.Artifact, res.Artifact.Manifest
 
 	t.Run("serves Lua under an empty environment", func(t *testing.T) {

@@ -19,38 +19,65 @@ import (
 )
 
 // pick moves what the artifact is made of from what was installed below dest to tree: the binary,
-// and what lies under OpenResty's prefix. Configuration, html and log directories stay behind: the
-// host has its own.
+// and what lies under the prefix. Configuration, html and log directories stay behind: the host has
+// its own.
 func pick(pr prepared, dest, tree string) (artifact.Manifest, error) {
 	binary, err := installedBinary(pr, dest)
 	if err != nil {
 		return artifact.Manifest{}, err
 	}
 	m := artifact.Manifest{Binary: strings.TrimPrefix(binary, "/")}
+	runtime := filepath.Join(tree, pr.target.Prefix)
 	if pr.target.Layout == source.LayoutNginx {
-		return m, moveTo(filepath.Join(dest, binary), filepath.Join(tree, binary))
+		if err := moveTo(filepath.Join(dest, binary), filepath.Join(tree, binary)); err != nil {
+			return artifact.Manifest{}, err
+		}
+		// A plain nginx has no runtime but its .so modules.
+		if _, err := os.Stat(filepath.Join(dest, pr.target.ModulesPath)); errors.Is(err, fs.ErrNotExist) {
+			return m, nil
+		}
 	}
 	m.Prefix = pr.target.Prefix
-	runtime := filepath.Join(tree, m.Prefix)
 	if err := moveTo(filepath.Join(dest, m.Prefix), runtime); err != nil {
 		return artifact.Manifest{}, err
 	}
-	entries, err := os.ReadDir(filepath.Join(runtime, "nginx"))
-	if err != nil {
+	if err := keepOnly(filepath.Join(runtime, "nginx"), "sbin", "modules", "perl"); err != nil {
 		return artifact.Manifest{}, err
-	}
-	for _, e := range entries {
-		if e.Name() != "sbin" {
-			if err := os.RemoveAll(filepath.Join(runtime, "nginx", e.Name())); err != nil {
-				return artifact.Manifest{}, err
-			}
-		}
 	}
 	conf := path.Dir(lastValue(pr.Configure, "--conf-path"))
 	if strings.HasPrefix(conf, m.Prefix+"/") {
-		err = os.RemoveAll(filepath.Join(tree, conf))
+		if err := os.RemoveAll(filepath.Join(tree, conf)); err != nil {
+			return artifact.Manifest{}, err
+		}
 	}
-	return m, err
+	return m, forgetInstallation(runtime)
+}
+
+// keepOnly removes everything else from a directory.
+func keepOnly(dir string, names ...string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if slices.Contains(names, e.Name()) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetInstallation removes what Perl's make install notes about itself: where and when.
+func forgetInstallation(runtime string) error {
+	return filepath.WalkDir(runtime, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != ".packlist" && d.Name() != "perllocal.pod" {
+			return err
+		}
+		return os.Remove(p)
+	})
 }
 
 // installedBinary returns the absolute path, on the host, of the program that make install put

@@ -4,11 +4,15 @@
 package build
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"graft/internal/artifact"
@@ -26,13 +30,20 @@ type Request struct {
 	// Source is "distro", a tarball (.tar.gz, .tgz, .tar), or the directory of an unpacked one.
 	// Plan also takes a version: "openresty-1.21.4.1" or "1.21.4.1" for OpenResty, "nginx-1.26.3".
 	Source string
-	// Modules are source directories of modules to build in.
+	// Binary is the running binary itself, whose hardening the new one is to have; empty: not at hand.
+	Binary string
+	// Modules are source directories of third-party modules.
 	Modules []string
-	// Loaded are the base names of the .so files that the running configuration loads
-	// ("ngx_http_geoip_module.so"): those among nginx's own modules are then built in. Others
-	// that the old binary had as dynamic modules are left out, and said so.
-	Loaded []string
-	// Prefix is OpenResty's own; DefaultPrefix if empty. nginx keeps the prefix that Like has.
+	// Loaded are the .so files that the running configuration loads: they are built anew. Modules that
+	// the old build made dynamic and nobody loads are left out, and said so. nil: it is not known which.
+	Loaded []Loaded
+	// With are configure arguments that the user wants, whatever becomes of the old binary's; words of
+	// --with-cc-opt and --with-ld-opt are added. Without are arguments, or names of options, that the
+	// user does not want.
+	With, Without []string
+	// Prefix is where LuaJIT, lualib and .so modules lie on the host; nginx keeps the prefix that Like
+	// has. Empty: DefaultPrefix for OpenResty; for a plain nginx, which needs one for .so modules alone,
+	// a directory of its version, so that the next version's do not meet these.
 	Prefix string
 	// Jobs is how many compilers run at once; one per core if 0.
 	Jobs int
@@ -68,13 +79,12 @@ func (r Request) normalize() (Request, error) {
 	if r.Like.Version == "" {
 		return Request{}, errors.New("no binary to be like: its configure arguments and prefix are carried over")
 	}
-	if r.Prefix == "" {
-		r.Prefix = DefaultPrefix
+	if r.Prefix != "" {
+		if !filepath.IsAbs(r.Prefix) || filepath.Clean(r.Prefix) == "/" {
+			return Request{}, fmt.Errorf("OpenResty's prefix %q is not an absolute directory below /", r.Prefix)
+		}
+		r.Prefix = filepath.Clean(r.Prefix)
 	}
-	if !filepath.IsAbs(r.Prefix) || filepath.Clean(r.Prefix) == "/" {
-		return Request{}, fmt.Errorf("OpenResty's prefix %q is not an absolute directory below /", r.Prefix)
-	}
-	r.Prefix = filepath.Clean(r.Prefix)
 	if r.Jobs <= 0 {
 		r.Jobs = runtime.NumCPU()
 	}
@@ -95,6 +105,11 @@ func (r Request) normalize() (Request, error) {
 		}
 		*dir = abs
 	}
+	for _, text := range slices.Concat(r.With, r.Without) {
+		if err := checkOverride(text); err != nil {
+			return Request{}, err
+		}
+	}
 	modules := make([]string, 0, len(r.Modules))
 	for _, dir := range r.Modules {
 		abs, err := filepath.Abs(dir)
@@ -111,5 +126,32 @@ func (r Request) normalize() (Request, error) {
 }
 
 func (r Request) query() source.Query {
-	return source.Query{Name: r.Source, CacheDir: r.CacheDir, Prefix: r.Prefix, Refresh: r.Refresh}
+	return source.Query{Name: r.Source, CacheDir: r.CacheDir, Prefix: cmp.Or(r.Prefix, DefaultPrefix), Refresh: r.Refresh}
+}
+
+// settled is the request with the prefix that this source gives it.
+func (r Request) settled(s source.Source) Request {
+	fallback := DefaultPrefix
+	if s.Layout == source.LayoutNginx {
+		fallback = path.Join("/usr/local/lib/graft", s.Name+"-"+s.Version)
+	}
+	r.Prefix = cmp.Or(r.Prefix, fallback)
+	return r
+}
+
+// checkOverride refuses what the user cannot decide by a flag: the prefix is OpenResty's or the old
+// nginx's, and modules have an option of their own.
+func checkOverride(text string) error {
+	name, _, _ := strings.Cut(text, "=")
+	switch {
+	case !strings.HasPrefix(text, "--") || len(name) == 2:
+		return fmt.Errorf("%q is no argument of nginx's configure: they begin with --", text)
+	case strings.ContainsAny(text, "\n\x00"):
+		return fmt.Errorf("%q holds a line break, which configure cannot pass on", text)
+	case name == "--prefix":
+		return errors.New("--prefix is not for --flag and --without-flag: nginx keeps the running one's prefix, OpenResty's is --openresty-prefix")
+	case name == "--add-module" || name == "--add-dynamic-module":
+		return fmt.Errorf("%s is not for --flag and --without-flag: give the module's source with --add-module DIR", name)
+	}
+	return nil
 }

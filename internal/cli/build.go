@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +20,8 @@ import (
 type buildFlags struct {
 	source  string
 	modules []string
+	with    []string
+	without []string
 	prefix  string
 	jobs    int
 	refresh bool
@@ -29,8 +30,10 @@ type buildFlags struct {
 func (b *buildFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&b.source, "source", "", "OpenResty's or nginx's tarball or unpacked tree, or distro")
-	f.StringArrayVar(&b.modules, "add-module", nil, "source directory of a module to build in")
-	f.StringVar(&b.prefix, "openresty-prefix", build.DefaultPrefix, "where LuaJIT and lualib lie")
+	f.StringArrayVar(&b.modules, "add-module", nil, "source directory of a third-party module (a .so file if the configuration loads it as one)")
+	f.StringArrayVar(&b.with, "flag", nil, "configure argument to add or to keep, e.g. --flag=--with-debug; words of --with-cc-opt and --with-ld-opt are added")
+	f.StringArrayVar(&b.without, "without-flag", nil, "configure argument, or name of one, to leave out")
+	f.StringVar(&b.prefix, "openresty-prefix", "", "where LuaJIT, lualib and .so modules lie (default "+build.DefaultPrefix+")")
 	f.IntVarP(&b.jobs, "jobs", "j", 0, "compilers at once (0: one per core)")
 	f.BoolVar(&b.refresh, "refresh", false, "ask the distribution for newer packages")
 }
@@ -75,18 +78,9 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 func (a *app) buildRequest(ctx context.Context, f buildFlags, like string) (build.Request, error) {
-	r := build.Request{Source: f.source, Modules: f.modules, Prefix: f.prefix, Jobs: f.jobs, Refresh: f.refresh}
-	for i, dir := range r.Modules {
-		abs, err := filepath.Abs(dir)
-		if err != nil {
-			return r, err
-		}
-		r.Modules[i] = abs
-	}
+	r := build.Request{Source: f.source, Modules: f.modules, With: f.with, Without: f.without, Prefix: f.prefix, Jobs: f.jobs, Refresh: f.refresh}
 	if like != "" {
-		var err error
-		r.Like, err = a.likeness(ctx, like)
-		return r, err
+		return a.resemble(ctx, r, like)
 	}
 	i, err := a.instance(ctx)
 	if err != nil {
@@ -95,39 +89,49 @@ func (a *app) buildRequest(ctx context.Context, f buildFlags, like string) (buil
 	return forInstance(r, i), nil
 }
 
-// forInstance takes the flags and the loaded modules of what runs.
+// forInstance takes the flags, the binary and the loaded modules of what runs.
 func forInstance(r build.Request, i nginx.Instance) build.Request {
-	r.Like = i.Build
-	for _, module := range i.Modules {
-		r.Loaded = append(r.Loaded, filepath.Base(module))
+	r.Like, r.Binary = i.Build, fmt.Sprintf("/proc/%d/exe", i.Master.PID)
+	if i.Config == nil {
+		return r
+	}
+	r.Loaded = []build.Loaded{}
+	for _, d := range i.Config.Directives {
+		if d.Name == "load_module" {
+			r.Loaded = append(r.Loaded, build.Loaded{File: i.Modules[len(r.Loaded)], At: d.Pos().String()})
+		}
 	}
 	return r
 }
 
-// likeness reads --like: a pid, a binary, or the text of -V in a file.
-func (a *app) likeness(ctx context.Context, like string) (nginx.Build, error) {
-	path := like
-	if strings.Trim(like, "0123456789") == "" {
-		path = "/proc/" + like + "/exe"
+// resemble takes the flags from what --like names: a pid, a binary, or the text of -V in a file.
+func (a *app) resemble(ctx context.Context, r build.Request, like string) (build.Request, error) {
+	if pid, err := strconv.Atoi(like); err == nil {
+		i, err := nginx.Inspect(ctx, a.fs, pid)
+		if err != nil {
+			return r, failf(CodeUsage, "graft inspect shows which masters run", "--like %s: %w", like, err)
+		}
+		return forInstance(r, i), nil
 	}
 	head := make([]byte, 4)
-	file, err := os.Open(path)
+	file, err := os.Open(like)
 	if err != nil {
-		return nginx.Build{}, failf(CodeUsage, "name a pid, a binary, or a file with the output of nginx -V", "--like: %w", err)
+		return r, failf(CodeUsage, "name a pid, a binary, or a file with the output of nginx -V", "--like: %w", err)
 	}
 	defer file.Close()
 	if n, _ := io.ReadFull(file, head); string(head[:n]) == "\x7fELF" {
-		return nginx.Ask(ctx, path)
+		r.Binary = like
+		r.Like, err = nginx.Ask(ctx, like)
+		return r, err
 	}
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(like)
 	if err != nil {
-		return nginx.Build{}, fmt.Errorf("--like: %w", err)
+		return r, fmt.Errorf("--like: %w", err)
 	}
-	b, err := nginx.ParseBuild(string(text), "")
-	if err != nil {
-		return nginx.Build{}, failf(CodeUsage, "the file has to hold what nginx -V prints", "--like %s: %w", like, err)
+	if r.Like, err = nginx.ParseBuild(string(text), ""); err != nil {
+		return r, failf(CodeUsage, "the file has to hold what nginx -V prints", "--like %s: %w", like, err)
 	}
-	return b, nil
+	return r, nil
 }
 
 // build shows the progress on stderr: a line that changes on a terminal, a line a step elsewhere.
@@ -191,15 +195,14 @@ func showPlannedBuild(w io.Writer, p build.Planned) {
 	}
 }
 
+// showFlags shows what becomes of each configure argument, as a diff does, and why.
 func showFlags(w io.Writer, flags []artifact.Flag) {
-	marks := map[artifact.Action]string{artifact.Keep: " ", artifact.Drop: "-", artifact.Rewrite: "~", artifact.Add: "+"}
+	marks := map[artifact.Action]string{artifact.Keep: " ", artifact.Drop: "-", artifact.Rewrite: "-", artifact.Add: "+"}
 	for _, f := range flags {
 		fmt.Fprintf(w, "%s %s\n", marks[f.Action], f.Flag)
 		if f.To != "" {
-			fmt.Fprintf(w, "    → %s\n", f.To)
+			fmt.Fprintf(w, "+ %s\n", f.To)
 		}
-		if f.Action != artifact.Keep {
-			fmt.Fprintf(w, "    %s\n", f.Reason)
-		}
+		fmt.Fprintf(w, "    # %s\n", f.Reason)
 	}
 }

@@ -50,7 +50,7 @@ func Prefix(t testing.TB, name string) string {
 // that its binary runs under an empty environment.
 func Distro(t testing.TB, like nginx.Build) artifact.Artifact {
 	t.Helper()
-	return Build(t, build.Request{Like: like, Source: source.Distro, Prefix: Prefix(t, "distro")}).Artifact
+	return Build(t, build.Request{Like: like, Loaded: []build.Loaded{}, Source: source.Distro, Prefix: Prefix(t, "distro")}).Artifact
 }
 
 // Build builds r with the shared cache and store, and puts the runtime in place.

@@ -4,7 +4,6 @@ package flags
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -22,6 +21,10 @@ type Translation struct {
 	Configure []string        // arguments of the target's configure, unquoted
 	Flags     []artifact.Flag // the fate of each old argument, then what was added
 	Header    string          // content of PathsHeader; empty: none is needed
+	// LoadModule: the configuration may have load_module lines, so Target.LoadModule is built in.
+	LoadModule bool
+	// Unmatched are those of Target.Without that took nothing away.
+	Unmatched []string
 }
 
 // Target is what the translation must know of the tree that is to be built.
@@ -32,17 +35,38 @@ type Target struct {
 	Options map[string]bool // option names its configure accepts, "--with-threads"; nil if not known
 
 	PCRE1   bool     // its lua-nginx-module can only use PCRE1
-	Modules []string // source directories of modules to build in, absolute
-	Loaded  []string // base names of the .so files that the running configuration loads
+	Modules []Module // modules to build from sources of their own
+	Loaded  []string // base names of the .so files that the running configuration loads; nil: not known
+
+	With    []string // arguments that the user wants, whatever the rules say
+	Without []string // arguments, or names of options, that the user does not want
+
+	// Hardening is what the running binary has, whichever flags or compiler gave it.
+	Hardening Hardening
+	// DefaultPIE: the compiler makes position-independent executables unless told otherwise.
+	DefaultPIE bool
 
 	// CC and LD are words for --with-cc-opt and --with-ld-opt, Add whole arguments, that this
 	// source needs; Defines are macros for the paths header.
 	CC, LD, Add []Addition
 	Defines     []Define
 
+	// ModulesPath is the directory on the host that gets the .so modules, LoadModule the addon, as
+	// configure is to be given it, by which load_module finds them there.
+	ModulesPath, LoadModule string
+
 	Exists func(path string) bool // whether a file or directory is on the build machine
 
 	sources map[string]bool // libraries ("pcre") that are built from a source directory that is here
+	dynamic bool            // the build will have .so modules
+}
+
+// Module is a module that is built from a source of its own.
+type Module struct {
+	Name    string // what it is called, as moduleName reduces it
+	Dir     string // as configure is to be given it
+	Dynamic bool   // as a .so file
+	Reason  string
 }
 
 // Addition is an argument, or a word of one, that the source needs, and why.
@@ -65,13 +89,14 @@ func parseArgument(text string) argument {
 // Translate carries the configure arguments of an old binary over to a target. It is pure: what it
 // must know of the machine it asks t.Exists.
 func Translate(like nginx.Build, t Target) Translation {
-	tr := translator{target: t}
+	tr := translator{target: t, without: map[string]bool{}}
 	tr.target.sources = map[string]bool{}
 	for _, text := range like.Configure {
 		if a := parseArgument(text); a.valued && valueExists(a, t) {
 			tr.target.sources[strings.TrimPrefix(a.name, "--with-")] = true
 		}
 	}
+	tr.target.dynamic = t.hasDynamic(like.Configure)
 	oldPrefix := path.Clean(like.Prefix)
 	if t.Layout == source.LayoutOpenResty && oldPrefix != path.Join(t.Prefix, "nginx") {
 		tr.target.Defines = append(slices.Clone(t.Defines), Define{"NGX_PREFIX", oldPrefix + "/"})
@@ -79,11 +104,19 @@ func Translate(like nginx.Build, t Target) Translation {
 	if len(tr.target.Defines) > 0 {
 		tr.target.CC = append(slices.Clone(t.CC), Addition{"-include " + PathsHeader, tr.headerReason()})
 	}
+	tr.harden(like.Configure)
 	for _, text := range like.Configure {
 		tr.translate(parseArgument(text), oldPrefix)
 	}
-	tr.addMissing(oldPrefix)
-	return Translation{Configure: tr.configure, Flags: tr.flags, Header: header(tr.target.Defines)}
+	load := t.wantsLoadModule(like.Configure)
+	tr.addMissing(oldPrefix, load)
+	result := Translation{Configure: tr.configure, Flags: tr.flags, Header: header(tr.target.Defines), LoadModule: load}
+	for _, text := range t.Without {
+		if !tr.without[text] {
+			result.Unmatched = append(result.Unmatched, text)
+		}
+	}
+	return result
 }
 
 // translator collects the result argument by argument.
@@ -91,11 +124,15 @@ type translator struct {
 	target    Target
 	configure []string
 	flags     []artifact.Flag
-	prefix    bool // --prefix has been dealt with
-	cc, ld    bool // likewise --with-cc-opt, --with-ld-opt
+	prefix    bool            // --prefix has been dealt with
+	cc, ld    bool            // likewise --with-cc-opt, --with-ld-opt
+	without   map[string]bool // which of Target.Without took something away
 }
 
 func (tr *translator) translate(a argument, oldPrefix string) {
+	if tr.overridden(a) {
+		return
+	}
 	switch a.name {
 	case "--prefix":
 		tr.setPrefix(a, oldPrefix)
@@ -122,13 +159,19 @@ func (tr *translator) apply(a argument, r rule) {
 	f := artifact.Flag{Flag: a.text, Action: r.action, Reason: r.reason}
 	switch r.action {
 	case artifact.Keep:
+		if tr.target.Options != nil && !tr.target.Options[a.name] {
+			tr.keep(a)
+			return
+		}
 		tr.configure = append(tr.configure, a.text)
 	case artifact.Rewrite:
-		f.To = r.to(a)
+		f.To = r.to(a, tr.target)
 		tr.configure = append(tr.configure, f.To)
 	}
 	tr.flags = append(tr.flags, f)
 }
+
+const noSuchOption = "the target's configure has no such option"
 
 // keep decides on an argument that no rule names: kept if the target's configure takes it.
 func (tr *translator) keep(a argument) {
@@ -136,7 +179,7 @@ func (tr *translator) keep(a argument) {
 	t := tr.target
 	switch {
 	case t.Options != nil && !t.Options[a.name]:
-		tr.flags = append(tr.flags, artifact.Flag{Flag: a.text, Action: artifact.Drop, Reason: "the target's configure has no such option"})
+		tr.flags = append(tr.flags, artifact.Flag{Flag: a.text, Action: artifact.Drop, Reason: noSuchOption})
 		return
 	case t.Options == nil && t.Nginx != "" && since != "" && !nginx.AtLeast(t.Nginx, since):
 		tr.flags = append(tr.flags, artifact.Flag{Flag: a.text, Action: artifact.Drop, Reason: "exists since nginx " + since + "; the target is " + t.Nginx})
@@ -174,7 +217,7 @@ func (tr *translator) wantedPrefix(oldPrefix string) (arg, reason string) {
 }
 
 // addMissing adds what the target needs and the old binary was not given.
-func (tr *translator) addMissing(oldPrefix string) {
+func (tr *translator) addMissing(oldPrefix string, loadModule bool) {
 	if !tr.prefix {
 		to, reason := tr.wantedPrefix(oldPrefix)
 		tr.add(to, reason)
@@ -184,10 +227,13 @@ func (tr *translator) addMissing(oldPrefix string) {
 		done  bool
 		words []Addition
 	}{{"--with-cc-opt", tr.cc, tr.target.CC}, {"--with-ld-opt", tr.ld, tr.target.LD}} {
-		if o.done || len(o.words) == 0 {
+		texts, reasons := split(o.words)
+		if words := tr.target.wantedWords(o.name); len(words) > 0 {
+			texts, reasons = append(texts, words...), append(reasons, "asked for by --flag")
+		}
+		if o.done || len(texts) == 0 {
 			continue
 		}
-		texts, reasons := split(o.words)
 		tr.add(o.name+"="+strings.Join(texts, " "), strings.Join(reasons, "; "))
 	}
 	if tr.target.PCRE1 && (tr.target.Nginx == "" || nginx.AtLeast(tr.target.Nginx, "1.21.5")) && !slices.Contains(tr.configure, "--without-pcre2") {
@@ -196,51 +242,22 @@ func (tr *translator) addMissing(oldPrefix string) {
 	for _, a := range tr.target.Add {
 		tr.add(a.Text, a.Reason)
 	}
-	for _, dir := range tr.target.Modules {
-		tr.add("--add-module="+dir, "asked for")
+	tr.addModules(loadModule)
+	for _, text := range tr.target.With {
+		if a := parseArgument(text); !isWords(a.name) && !slices.Contains(tr.configure, text) {
+			tr.add(text, "asked for by --flag")
+		}
 	}
 }
 
+// add appends an argument that the old binary was not given, unless the user does not want it.
 func (tr *translator) add(text, reason string) {
+	if tr.unwanted(parseArgument(text)) {
+		tr.flags = append(tr.flags, artifact.Flag{Flag: text, Action: artifact.Drop, Reason: "not added (" + reason + "): --without-flag"})
+		return
+	}
 	tr.configure = append(tr.configure, text)
 	tr.flags = append(tr.flags, artifact.Flag{Flag: text, Action: artifact.Add, Reason: reason})
-}
-
-// words translates --with-cc-opt or --with-ld-opt word by word; the first of its kind gets the
-// additions in front, as the rest may end in a library.
-func (tr *translator) words(a argument, additions []Addition, first bool) {
-	kept, reasons := []string{}, []string{}
-	if first {
-		kept, reasons = split(additions)
-		for i, text := range kept {
-			reasons[i] = text + " is added: " + reasons[i]
-		}
-	}
-	// An old binary that graft built: the header is added anew where it is needed.
-	value := strings.ReplaceAll(a.value, "-include "+PathsHeader, "")
-	for _, word := range splitWords(value) {
-		to, reason := translateWord(word, tr.target)
-		if reason != "" {
-			reasons = append(reasons, reason)
-		}
-		if to != "" {
-			kept = append(kept, to)
-		}
-	}
-	value = strings.Join(kept, " ")
-	f := artifact.Flag{Flag: a.text, Action: artifact.Rewrite, To: a.name + "=" + value, Reason: strings.Join(reasons, "; ")}
-	switch {
-	case value == "" && len(reasons) > 0:
-		f.Action, f.To = artifact.Drop, ""
-	case len(reasons) == 0:
-		f.Action, f.To, f.Reason = artifact.Keep, "", "hardening and code generation stay as they were"
-	}
-	if f.Action == artifact.Keep {
-		tr.configure = append(tr.configure, a.text)
-	} else if f.To != "" {
-		tr.configure = append(tr.configure, f.To)
-	}
-	tr.flags = append(tr.flags, f)
 }
 
 func (tr *translator) headerReason() string {
@@ -263,58 +280,4 @@ func header(defines []Define) string {
 		text += "#define " + d.Name + " \"" + d.Value + "\"\n"
 	}
 	return text
-}
-
-func split(additions []Addition) (texts, reasons []string) {
-	for _, a := range additions {
-		texts, reasons = append(texts, a.Text), append(reasons, a.Reason)
-	}
-	return texts, reasons
-}
-
-// splitWords cuts an option's value into words as make's shell will, but leaves each word as it is
-// written, quotes included. "-include FILE" and the like stay two words.
-func splitWords(value string) []string {
-	var words []string
-	quote, start := byte(0), -1
-	for i := 0; i < len(value); i++ {
-		c := value[i]
-		switch {
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == ' ' || c == '\t' || c == '\n':
-			if start >= 0 {
-				words = append(words, value[start:i])
-			}
-			start = -1
-			continue
-		case c == '\'' || c == '"':
-			quote = c
-		}
-		if start < 0 {
-			start = i
-		}
-	}
-	if start >= 0 {
-		words = append(words, value[start:])
-	}
-	return words
-}
-
-var (
-	versionSuffix = regexp.MustCompile(`[-_]v?[0-9][0-9A-Za-z.+~]*$`)
-	modulePrefix  = regexp.MustCompile(`^(nginx-|ngx[-_]|libnginx-mod-|http-)+(http[-_])?`)
-	moduleSuffix  = regexp.MustCompile(`([-_]nginx)?[-_]module$|[-_]filter$`)
-)
-
-// moduleName reduces the source directory of a third-party module to a name that is the same for
-// all who package it: lua-nginx-module-0.10.20, ngx_lua-0.10.20 and debian/modules/http-lua are "lua".
-func moduleName(dir string) string {
-	name := strings.ToLower(path.Base(dir))
-	name = versionSuffix.ReplaceAllString(name, "")
-	name = moduleSuffix.ReplaceAllString(name, "")
-	name = modulePrefix.ReplaceAllString(name, "")
-	return strings.ReplaceAll(name, "_", "-")
 }

@@ -18,7 +18,8 @@ func nothingHere(string) bool { return false }
 
 // openResty1214 is OpenResty 1.21.4.1 as the target, its sources not at hand.
 func openResty1214() Target {
-	return Target{Layout: source.LayoutOpenResty, Nginx: "1.21.4", Prefix: "/usr/local/openresty", Exists: nothingHere}
+	return Target{Layout: source.LayoutOpenResty, Nginx: "1.21.4", Prefix: "/usr/local/openresty",
+		ModulesPath: "/usr/local/openresty/nginx/modules", LoadModule: "../graft-load-module", Exists: nothingHere, DefaultPIE: true}
 }
 
 func readText(t *testing.T, path string) string {
@@ -105,6 +106,12 @@ func TestFateOfOneFlag(t *testing.T) {
 	loads := func(so string) func(Target) Target {
 		return func(t Target) Target { t.Loaded = []string{so}; return t }
 	}
+	builds := func(name string) func(Target) Target {
+		return func(t Target) Target {
+			t.Modules = []Module{{Name: name, Dir: "../modules/" + name, Dynamic: true, Reason: "found"}}
+			return t
+		}
+	}
 	old := func(t Target) Target { t.Nginx = "1.9.9"; return t }
 	for _, tt := range []struct {
 		flag   string
@@ -127,15 +134,18 @@ func TestFateOfOneFlag(t *testing.T) {
 		{"--with-http_v3_module", same, artifact.Drop, ""},
 
 		{"--with-stream=dynamic", same, artifact.Rewrite, "--with-stream"},
-		{"--with-mail=dynamic", distro, artifact.Rewrite, "--with-mail"},
-		{"--with-http_geoip_module=dynamic", same, artifact.Drop, ""},
-		{"--with-http_geoip_module=dynamic", loads("ngx_http_geoip_module.so"), artifact.Rewrite, "--with-http_geoip_module"},
+		{"--with-stream=dynamic", distro, artifact.Keep, ""},
+		{"--with-mail=dynamic", same, artifact.Keep, ""}, // what is loaded is not known
+		{"--with-mail=dynamic", loads("ngx_mail_module.so"), artifact.Keep, ""},
+		{"--with-mail=dynamic", old, artifact.Rewrite, "--with-mail"},
+		{"--with-http_geoip_module=dynamic", loads("ngx_http_geoip_module.so"), artifact.Keep, ""},
 		{"--with-http_geoip_module=dynamic", loads("ngx_http_geoip2_module.so"), artifact.Drop, ""},
+		{"--with-http_xslt_module=dynamic", loads("ngx_http_xslt_filter_module.so"), artifact.Keep, ""},
 
 		{"--add-dynamic-module=/build/nginx/debian/modules/http-lua", same, artifact.Drop, ""},
 		{"--add-module=../headers-more-nginx-module-0.33", same, artifact.Drop, ""},
 		{"--add-dynamic-module=/build/nginx/debian/modules/http-geoip2", same, artifact.Drop, ""},
-		{"--add-module=/opt/geoip2", here("/opt/geoip2"), artifact.Keep, ""},
+		{"--add-dynamic-module=/opt/geoip2", builds("geoip2"), artifact.Drop, ""},
 
 		{"--with-pcre=../pcre-8.45", same, artifact.Rewrite, "--with-pcre"},
 		{"--with-pcre=/src/pcre", here("/src/pcre"), artifact.Keep, ""},
@@ -145,6 +155,9 @@ func TestFateOfOneFlag(t *testing.T) {
 		{"--sbin-path=/usr/sbin/nginx", same, artifact.Drop, ""},
 		{"--sbin-path=/usr/sbin/nginx", plain, artifact.Keep, ""},
 		{"--modules-path=/usr/lib/nginx/modules", same, artifact.Keep, ""},
+		{"--modules-path=/usr/lib/nginx/modules", builds("geoip2"), artifact.Rewrite, "--modules-path=/usr/local/openresty/nginx/modules"},
+		{"--with-cc-opt=-g -fPIE", builds("geoip2"), artifact.Rewrite, "--with-cc-opt=-g -fPIC"}, // recompile with -fPIC
+		{"--with-ld-opt=-fPIE -pie", builds("geoip2"), artifact.Keep, ""},
 
 		{"--with-cc-opt=-O2 -ffile-prefix-map=/build/x=. -fcf-protection", plain, artifact.Rewrite, "--with-cc-opt=-O2 -fcf-protection"},
 		{"--with-cc-opt=-fdebug-prefix-map=/build/x=.", plain, artifact.Drop, ""},
@@ -192,14 +205,15 @@ func TestOptionTheTargetDoesNotHaveIsDroppedAndSaid(t *testing.T) {
 
 func TestGivenModuleTakesThePlaceOfTheOldOne(t *testing.T) {
 	target := openResty1214()
-	target.Modules = []string{"/src/ngx_http_geoip2_module-3.4"}
+	target.Modules = []Module{{Name: "geoip2", Dir: "../modules/ngx_http_geoip2_module-3.4", Reason: "asked for"}}
+	target.Loaded = []string{}
 	got := Translate(nginx.Build{Prefix: "/usr/local/openresty/nginx/", Configure: []string{"--add-dynamic-module=/build/nginx-1.18.0/debian/modules/http-geoip2"}}, target)
 	want := []artifact.Action{artifact.Drop, artifact.Add, artifact.Add}
 	actions := []artifact.Action{}
 	for _, f := range got.Flags {
 		actions = append(actions, f.Action)
 	}
-	if !slices.Equal(actions, want) || !slices.Contains(got.Configure, "--add-module=/src/ngx_http_geoip2_module-3.4") {
+	if !slices.Equal(actions, want) || !slices.Contains(got.Configure, "--add-module=../modules/ngx_http_geoip2_module-3.4") {
 		t.Errorf("%v %q", got.Flags, got.Configure)
 	}
 }
@@ -234,9 +248,75 @@ func TestModuleNameIsTheSameForAllWhoPackageIt(t *testing.T) {
 		"../ngx_stream_lua-0.0.11":                "stream-lua",
 		"/src/ngx_http_geoip2_module-3.4":         "geoip2",
 		"/src/ngx_brotli":                         "brotli",
+		"ngx_http_headers_more_filter_module":     "headers-more",
+		"ngx_http_lua_module":                     "lua",
+		"ngx_http_geoip2_module":                  "geoip2",
+		"ndk_http_module":                         "ndk-http",
 	} {
-		if got := moduleName(dir); got != want {
+		if got := ModuleName(dir); got != want {
 			t.Errorf("%s: %s, want %s", dir, got, want)
 		}
+	}
+}
+
+func TestUsersOwnWordIsLast(t *testing.T) {
+	like := nginx.Build{Prefix: "/usr/local/openresty/nginx/", Configure: []string{
+		"--with-debug", "--with-threads", "--http-log-path=/a.log", "--with-cc-opt=-O2", "--with-http_v2_module"}}
+	target := openResty1214()
+	target.With = []string{"--with-debug", "--http-log-path=/b.log", "--with-http_slice_module", "--with-cc-opt=-Wno-error"}
+	target.Without = []string{"--with-threads", "--with-http_v2_module", "--nonesuch"}
+	got := Translate(like, target)
+	want := []string{"--with-debug", "--with-cc-opt=-O2 -Wno-error", "--prefix=/usr/local/openresty", "--http-log-path=/b.log", "--with-http_slice_module"}
+	if diff := cmp.Diff(want, got.Configure); diff != "" {
+		t.Error(diff)
+	}
+	if !slices.Equal(got.Unmatched, []string{"--nonesuch"}) {
+		t.Errorf("unmatched: %q", got.Unmatched)
+	}
+	for _, f := range got.Flags {
+		if slices.Contains([]string{"--with-debug", "--with-threads", "--http-log-path=/a.log", "--with-http_slice_module"}, f.Flag) &&
+			!strings.Contains(f.Reason, "--flag") && !strings.Contains(f.Reason, "--without-flag") {
+			t.Errorf("%s: %s", f.Flag, f.Reason)
+		}
+	}
+}
+
+// What the compiler of the old build did by itself is in no flag.
+func TestHardeningOfTheRunningBinaryIsCarriedOver(t *testing.T) {
+	target := openResty1214()
+	target.Hardening = Hardening{PIE: true, RELRO: true, Now: true, StackProtector: true, Fortify: true, CET: true}
+	target.DefaultPIE = false
+	got := Translate(nginx.Build{Prefix: "/usr/local/openresty/nginx/", Configure: []string{"--with-cc-opt=-O2 -fstack-protector"}}, target)
+	want := []string{
+		"--with-cc-opt=-fPIE -D_FORTIFY_SOURCE=2 -fcf-protection -O2 -fstack-protector",
+		"--prefix=/usr/local/openresty",
+		"--with-ld-opt=-pie -Wl,-z,relro -Wl,-z,now",
+	}
+	if diff := cmp.Diff(want, got.Configure); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLoadModuleLinesKeepTheirMeaning(t *testing.T) {
+	like := nginx.Build{Prefix: "/usr/share/nginx/", Configure: []string{"--with-mail=dynamic", "--with-http_perl_module=dynamic"}}
+	for name, tt := range map[string]struct {
+		loaded []string
+		want   []string
+	}{
+		"not known":    {nil, []string{"--with-mail=dynamic", "--with-http_perl_module=dynamic", "--modules-path=/usr/local/openresty/nginx/modules", "--with-perl_modules_path=/usr/local/openresty/nginx/perl", "--add-module=../graft-load-module"}},
+		"none":         {[]string{}, []string{}},
+		"mail":         {[]string{"ngx_mail_module.so"}, []string{"--with-mail=dynamic", "--modules-path=/usr/local/openresty/nginx/modules", "--add-module=../graft-load-module"}},
+		"one built in": {[]string{"ngx_http_lua_module.so"}, []string{"--add-module=../graft-load-module"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target := openResty1214()
+			target.Loaded = tt.loaded
+			got := slices.DeleteFunc(Translate(like, target).Configure, func(arg string) bool {
+				return strings.HasPrefix(arg, "--prefix=") || strings.HasPrefix(arg, "--with-cc-opt=")
+			})
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }

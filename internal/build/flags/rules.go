@@ -16,7 +16,7 @@ type rule struct {
 	value  string   // the value it needs: "" any or none, "dynamic", "DIR" for any value
 	when   func(a argument, t Target) bool
 	action artifact.Action
-	to     func(a argument) string // for Rewrite
+	to     func(a argument, t Target) string // for Rewrite
 	reason string
 }
 
@@ -61,24 +61,33 @@ var rules = []rule{
 	{names: []string{"--sbin-path"}, action: artifact.Drop, when: notLayout(source.LayoutNginx),
 		reason: "in the artifact the binary lies under OpenResty's prefix; the migration puts it where the running one is"},
 
-	{names: []string{"--with-stream", "--with-mail"}, value: "dynamic", action: artifact.Rewrite, to: bareName,
-		reason: "built in: OpenResty's own --with-stream makes stream static, and the old build's .so file does not fit; a load_module line for it must go"},
-	{names: []string{"--with-*"}, value: "dynamic", action: artifact.Rewrite, to: bareName, when: loaded,
-		reason: "built in, because the running configuration loads it and the old build's .so file does not fit; its load_module line must go"},
+	{names: []string{"--with-stream"}, value: "dynamic", action: artifact.Rewrite, to: bareName, when: layout(source.LayoutOpenResty),
+		reason: "built in: OpenResty's configure adds --with-stream, and the later one wins; a load_module line for it stays as it is"},
+	{names: []string{"--with-*"}, value: "dynamic", action: artifact.Rewrite, to: bareName, when: beforeNginx("1.9.11"),
+		reason: "built in: nginx has no dynamic modules before 1.9.11"},
+	{names: []string{"--with-*"}, value: "dynamic", action: artifact.Keep, when: keptDynamic,
+		reason: "built anew as a .so file, since the old build's does not fit; its load_module line stays as it is"},
 	{names: []string{"--with-*"}, value: "dynamic", action: artifact.Drop,
-		reason: "a dynamic module that the running configuration is not known to load"},
+		reason: "a dynamic module that the running configuration does not load"},
+	{names: []string{"--modules-path"}, action: artifact.Rewrite,
+		when:   func(_ argument, t Target) bool { return t.dynamic && t.ModulesPath != "" },
+		to:     func(_ argument, t Target) string { return "--modules-path=" + t.ModulesPath },
+		reason: "the old directory belongs to the old binary's modules; load_module lines that name it find these first"},
+	{names: []string{"--with-perl_modules_path"}, action: artifact.Rewrite,
+		when:   func(_ argument, t Target) bool { return t.ModulesPath != "" },
+		to:     func(_ argument, t Target) string { return perlPath(t) },
+		reason: "nginx.pm and its library belong to one build of nginx: the old one's stay where they are"},
 
+	{names: []string{"--add-module"}, action: artifact.Drop, when: ours,
+		reason: "graft's own, by which load_module finds modules: added anew where it is needed"},
 	{names: []string{"--add-module", "--add-dynamic-module"}, action: artifact.Drop, when: given,
-		reason: "its source was given: see the added --add-module"},
+		reason: "its source was found or given: see what is added"},
 	{names: []string{"--add-module", "--add-dynamic-module"}, action: artifact.Drop, when: bundled,
-		reason: "the target brings this module itself, built in; a load_module line for it must go"},
-	{names: []string{"--add-module"}, action: artifact.Keep, when: valueExists,
-		reason: "its source is on this machine"},
-	{names: []string{"--add-dynamic-module"}, action: artifact.Rewrite, when: and(valueExists, loaded),
-		to:     func(a argument) string { return "--add-module=" + a.value },
-		reason: "built in, because the running configuration loads it and the old build's .so file does not fit; its load_module line must go"},
+		reason: "the target brings this module itself, built in; a load_module line for it stays as it is"},
+	{names: []string{"--add-dynamic-module"}, action: artifact.Drop, when: notLoaded,
+		reason: "a dynamic module that the running configuration does not load"},
 	{names: []string{"--add-module", "--add-dynamic-module"}, action: artifact.Drop,
-		reason: "the old build's source directory is not on this machine, or the running configuration is not known to load the module: if the configuration uses its directives, give the source with --add-module DIR"},
+		reason: "the old build's source directory is not on this machine: give the module's source with --add-module DIR, if the configuration uses it"},
 
 	{names: []string{"--with-pcre", "--with-libatomic"}, value: "DIR", action: artifact.Rewrite, to: bareName, when: valueMissing,
 		reason: "the old build's source directory is not on this machine: the system's library is used"},
@@ -99,19 +108,23 @@ func sinceNginx(version string) func(argument, Target) bool {
 	return func(_ argument, t Target) bool { return t.Nginx == "" || nginx.AtLeast(t.Nginx, version) }
 }
 
+func beforeNginx(version string) func(argument, Target) bool {
+	return func(_ argument, t Target) bool { return t.Nginx != "" && !nginx.AtLeast(t.Nginx, version) }
+}
+
 func notLayout(l source.Layout) func(argument, Target) bool {
 	return func(_ argument, t Target) bool { return t.Layout != l }
 }
 
-func and(conditions ...func(argument, Target) bool) func(argument, Target) bool {
-	return func(a argument, t Target) bool {
-		return !slices.ContainsFunc(conditions, func(c func(argument, Target) bool) bool { return !c(a, t) })
-	}
+func layout(l source.Layout) func(argument, Target) bool {
+	return func(_ argument, t Target) bool { return t.Layout == l }
 }
 
-func fixed(to string) func(argument) string { return func(argument) string { return to } }
+func fixed(to string) func(argument, Target) string {
+	return func(argument, Target) string { return to }
+}
 
-func bareName(a argument) string { return a.name }
+func bareName(a argument, _ Target) string { return a.name }
 
 func valueExists(a argument, t Target) bool { return path.IsAbs(a.value) && t.Exists(a.value) }
 
@@ -121,67 +134,4 @@ func valueMissing(a argument, t Target) bool { return !valueExists(a, t) }
 func libraryGone(a argument, t Target) bool {
 	lib, _, _ := strings.Cut(strings.TrimPrefix(a.name, "--with-"), "-")
 	return !t.sources[lib]
-}
-
-// loaded tells whether the running configuration loads the module of --with-X_module=dynamic or
-// --add-dynamic-module=DIR. nginx names the file ngx_X_module.so; a third-party module's file is
-// named by its author, so the words of its name must all be in it.
-func loaded(a argument, t Target) bool {
-	if a.name != "--add-dynamic-module" {
-		name := strings.TrimSuffix(strings.TrimPrefix(a.name, "--with-"), "_module")
-		return slices.Contains(t.Loaded, "ngx_"+name+"_module.so")
-	}
-	words := strings.Split(moduleName(a.value), "-")
-	return slices.ContainsFunc(t.Loaded, func(so string) bool {
-		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(so, w) })
-	})
-}
-
-// given tells whether the user gave the source of the old build's module.
-func given(a argument, t Target) bool {
-	name := moduleName(a.value)
-	return slices.ContainsFunc(t.Modules, func(dir string) bool { return moduleName(dir) == name })
-}
-
-// bundled tells whether the target brings the module. The names are those of moduleName.
-func bundled(a argument, t Target) bool {
-	name := moduleName(a.value)
-	switch t.Layout {
-	case source.LayoutOpenResty:
-		return slices.Contains(openRestyModules, name)
-	case source.LayoutDistro:
-		return slices.Contains(distroModules, name)
-	}
-	return false
-}
-
-var distroModules = []string{"lua", "ndk", "devel-kit", "development-kit"}
-
-// openRestyModules are built in by OpenResty's configure unless told otherwise.
-var openRestyModules = append([]string{
-	"echo", "xss", "coolkit", "set-misc", "form-input", "encrypted-session", "srcache", "lua-upstream",
-	"headers-more", "array-var", "memc", "redis2", "redis", "rds-json", "rds-csv", "stream-lua",
-}, distroModules...)
-
-// translateWord decides on one word of --with-cc-opt or --with-ld-opt: an empty result drops it, an
-// empty reason means nothing was done.
-func translateWord(word string, t Target) (to, reason string) {
-	name, value, _ := strings.Cut(word, "=")
-	switch {
-	case strings.HasPrefix(name, "-f") && strings.HasSuffix(name, "-prefix-map"):
-		return "", name + " is dropped: it names the old build's directory"
-	case word == "-DNGX_LUA_USE_ASSERT" || word == "-DNGX_LUA_ABORT_AT_PANIC":
-		return "", word + " is dropped: a debugging aid of the Lua module"
-	case strings.HasPrefix(word, "-Wl,-rpath,") && strings.Contains(word+":", "/luajit/lib:") && t.Layout != source.LayoutNginx:
-		return "", word + " is dropped: the target sets its own path to LuaJIT"
-	case name == "-specs" && !t.Exists(value) && strings.HasSuffix(value, "-cc1"):
-		return "-fPIE", word + " is not on this machine: -fPIE does what it is for"
-	case name == "-specs" && !t.Exists(value) && strings.HasSuffix(value, "-ld"):
-		return "-pie", word + " is not on this machine: -pie does what it is for"
-	case name == "-specs" && !t.Exists(value):
-		return "", word + " is dropped: the file is not on this machine"
-	case t.Layout == source.LayoutOpenResty && strings.ContainsAny(word, `'"`):
-		return "", word + " is dropped: OpenResty's configure cannot pass a quote on"
-	}
-	return word, ""
 }

@@ -53,33 +53,42 @@ type resolution struct {
 // distroCache is the part of the cache directory that is the distribution's.
 type distroCache struct{ dir string }
 
-func (c distroCache) files() string      { return filepath.Join(c.dir, "files") }
-func (c distroCache) resolution() string { return filepath.Join(c.dir, "resolution.json") }
+func (c distroCache) files() string { return filepath.Join(c.dir, "files") }
+
+// resolution is the file that keeps what was resolved for one purpose.
+func (c distroCache) resolution(purpose string) string {
+	return filepath.Join(c.dir, "resolution-"+purpose+".json")
+}
 
 // findDistro chooses packages by what the distribution offers and downloads them.
 func findDistro(ctx context.Context, q Query, j *job.Job) (Source, error) {
-	release, err := ReadOSRelease("/etc/os-release")
+	cache, release, unlock, err := openDistro(ctx, q)
 	if err != nil {
-		return Source{}, err
-	}
-	if release.Family() != FamilyDebian {
-		return Source{}, fmt.Errorf("source \"distro\": works on Debian and Ubuntu, this is %s: build from OpenResty's tarball", release.id)
-	}
-	cache := distroCache{filepath.Join(q.CacheDir, "distro")}
-	if err := os.MkdirAll(cache.files(), 0o755); err != nil {
-		return Source{}, err
-	}
-	unlock, err := job.Lock(ctx, filepath.Join(cache.dir, "lock"))
-	if err != nil {
-		return Source{}, err
+		return Source{}, fmt.Errorf("source \"distro\": %w", err)
 	}
 	defer unlock()
 	j.Step(StepLists, "")
-	found, err := cache.resolve(ctx, q, j)
+	found, err := cache.resolve(ctx, q, j, "openresty", cache.openResty)
 	if err != nil {
 		return Source{}, fmt.Errorf("source \"distro\": %w", err)
 	}
 	return distroSource(ctx, cache, found, release, q.Prefix)
+}
+
+// openDistro locks the distribution's part of the cache.
+func openDistro(ctx context.Context, q Query) (c distroCache, release OSRelease, unlock func(), err error) {
+	if release, err = ReadOSRelease("/etc/os-release"); err != nil {
+		return distroCache{}, OSRelease{}, nil, err
+	}
+	if release.Family() != FamilyDebian {
+		return distroCache{}, OSRelease{}, nil, fmt.Errorf("works on Debian and Ubuntu, this is %s: build from OpenResty's tarball", release.id)
+	}
+	c = distroCache{filepath.Join(q.CacheDir, "distro")}
+	if err := os.MkdirAll(c.files(), 0o755); err != nil {
+		return distroCache{}, OSRelease{}, nil, err
+	}
+	unlock, err = job.Lock(ctx, filepath.Join(c.dir, "lock"))
+	return c, release, unlock, err
 }
 
 // distroSource describes what was resolved as a source.
@@ -130,16 +139,18 @@ func (p distroPackage) file(part string) (string, error) {
 	return "", fmt.Errorf("package %s %s has no file %s: its format is not known to graft", p.Name, p.Version, part)
 }
 
-// resolve returns what was resolved lately from the same apt sources, if its files are still there,
-// or asks the mirrors and downloads.
-func (c distroCache) resolve(ctx context.Context, q Query, j *job.Job) (resolution, error) {
+// resolve returns what was resolved lately for the same purpose from the same apt sources, if its files
+// are still there, or lets ask ask the mirrors and download.
+func (c distroCache) resolve(ctx context.Context, q Query, j *job.Job, purpose string,
+	ask func(context.Context, *job.Job, *apt, *resolution) error,
+) (resolution, error) {
 	a, err := newApt(ctx, j, filepath.Join(c.dir, "apt"))
 	if err != nil {
 		return resolution{}, err
 	}
 	sum := sha256.Sum256([]byte(a.sources))
 	sources := hex.EncodeToString(sum[:])
-	if kept, ok := c.kept(sources); ok && !q.Refresh {
+	if kept, ok := c.kept(sources, purpose); ok && !q.Refresh {
 		return kept, nil
 	}
 	if err := a.update(ctx, j, q.Refresh); err != nil {
@@ -147,35 +158,43 @@ func (c distroCache) resolve(ctx context.Context, q Query, j *job.Job) (resoluti
 	}
 	j.Step(StepDownload, "")
 	found := resolution{Sources: sources, Warnings: []string{}}
-	for _, s := range distroSources {
-		if err := c.source(ctx, j, a, s.name, &found); err != nil {
-			return resolution{}, err
-		}
-	}
-	names, err := binaryPackages(ctx, j, a, upstreamVersion(found.find("libnginx-mod-http-lua").Version))
-	if err != nil {
+	if err := ask(ctx, j, a, &found); err != nil {
 		return resolution{}, err
-	}
-	for _, name := range names {
-		if err := c.binary(ctx, j, a, name, &found); err != nil {
-			return resolution{}, err
-		}
 	}
 	text, err := json.MarshalIndent(found, "", "  ")
 	if err != nil {
 		return resolution{}, err
 	}
-	return found, os.WriteFile(c.resolution(), text, 0o644)
+	return found, os.WriteFile(c.resolution(purpose), text, 0o644)
+}
+
+// openResty takes the packages that an OpenResty equivalent is put together from.
+func (c distroCache) openResty(ctx context.Context, j *job.Job, a *apt, found *resolution) error {
+	for _, s := range distroSources {
+		if err := c.source(ctx, j, a, s.name, "", found); err != nil {
+			return err
+		}
+	}
+	names, err := binaryPackages(ctx, j, a, upstreamVersion(found.find("libnginx-mod-http-lua").Version))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := c.binary(ctx, j, a, name, found); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // kept returns the last resolution if it is fresh, from the same sources, and whole.
-func (c distroCache) kept(sources string) (resolution, bool) {
-	info, err := os.Stat(c.resolution())
+func (c distroCache) kept(sources, purpose string) (resolution, bool) {
+	info, err := os.Stat(c.resolution(purpose))
 	if err != nil || time.Since(info.ModTime()) > listsFresh {
 		return resolution{}, false
 	}
 	var kept resolution
-	text, err := os.ReadFile(c.resolution())
+	text, err := os.ReadFile(c.resolution(purpose))
 	if err != nil || json.Unmarshal(text, &kept) != nil || kept.Sources != sources {
 		return resolution{}, false
 	}
@@ -189,15 +208,19 @@ func (c distroCache) kept(sources string) (resolution, bool) {
 	return kept, true
 }
 
-// source downloads the newest version of a source package that the mirror really has. A mirror may
-// name a version in its lists and not have its files; an older one is then taken, and said.
-func (c distroCache) source(ctx context.Context, j *job.Job, a *apt, name string, found *resolution) error {
+// source downloads a source package: the preferred version if it is offered, else the newest that the
+// mirror really has. A mirror may name a version in its lists and not have its files; an older one is
+// then taken, and said.
+func (c distroCache) source(ctx context.Context, j *job.Job, a *apt, name, preferred string, found *resolution) error {
 	versions, err := a.sourceVersions(ctx, j, name)
 	if err != nil {
 		return err
 	}
 	if len(versions) == 0 {
 		return fmt.Errorf("the distribution has no source package %s: build from OpenResty's tarball instead", name)
+	}
+	if at := slices.Index(versions, preferred); at > 0 {
+		versions = slices.Concat(versions[at:at+1], versions[:at], versions[at+1:])
 	}
 	var failures []error
 	for _, version := range versions {
