@@ -31,6 +31,7 @@ type module struct {
 // modules are all that a build needs beyond its tree, and what it cannot have.
 type modules struct {
 	found    []module
+	missing  []Loaded
 	warnings []string
 }
 
@@ -93,20 +94,37 @@ func (m *modules) addLoaded(ctx context.Context, r Request, j *job.Job, so Loade
 	if m.has(name) || flags.Bundled(layout, name) || flags.OwnModule(r.Like.Configure, filepath.Base(so.File)) {
 		return nil
 	}
-	found, err := source.FindModule(ctx, r.query(), j, so.File)
-	if errors.Is(err, source.ErrNotPackaged) {
-		m.warnings = append(m.warnings, fmt.Sprintf("%s, which %s loads, has no source: give it with --add-module DIR, or the target will not start with this configuration", so.File, so.At))
+	dir, reason, err := m.fromDistro(ctx, r, j, so, name)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		// The plan will refuse a target that cannot start; the user may mean to do without the module.
+		m.missing = append(m.missing, so)
+		m.warnings = append(m.warnings, fmt.Sprintf("%s, which is loaded at %s, is in neither the target nor the sources at hand (%s): give its source with --add-module DIR, or take the line out of the configuration", filepath.Base(so.File), so.At, firstLine(err)))
 		return nil
 	}
+	return m.add(dir.config, name, dir.root, true, reason)
+}
+
+type moduleDir struct{ config, root string }
+
+func (m *modules) fromDistro(ctx context.Context, r Request, j *job.Job, so Loaded, name string) (dir moduleDir, reason string, err error) {
+	found, err := source.FindModule(ctx, r.query(), j, so.File)
 	if err != nil {
-		return fmt.Errorf("%s, which %s loads: %w", so.File, so.At, err)
+		return moduleDir{}, "", err
 	}
-	m.warnings = append(m.warnings, found.Warnings...)
 	sub, err := configIn(found.Dir, name)
 	if err != nil {
-		return fmt.Errorf("%s, which %s loads: %w", so.File, so.At, err)
+		return moduleDir{}, "", err
 	}
-	return m.add(filepath.Join(found.Dir, sub), name, found.Dir, true, "loaded at "+so.At+"; source: the distribution's "+found.Package)
+	m.warnings = append(m.warnings, found.Warnings...)
+	return moduleDir{filepath.Join(found.Dir, sub), found.Dir}, "loaded at " + so.At + "; from the distribution's " + found.Package, nil
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // add takes a module whose config file is in dir, below root, which holds all of its source.

@@ -26,14 +26,6 @@ type Module struct {
 
 // FindModule finds, downloads and unpacks the source package that an installed .so file was built from.
 func FindModule(ctx context.Context, q Query, j *job.Job, file string) (Module, error) {
-	m, err := findModule(ctx, q, j, file)
-	if err != nil {
-		return Module{}, fmt.Errorf("find the source of %s: %w", file, err)
-	}
-	return m, nil
-}
-
-func findModule(ctx context.Context, q Query, j *job.Job, file string) (Module, error) {
 	name, version, err := sourcePackageOf(ctx, j, file)
 	if err != nil {
 		return Module{}, err

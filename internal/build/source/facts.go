@@ -19,7 +19,7 @@ type Facts struct {
 }
 
 // factsPattern fits the files that readFacts looks at, relative to the tree's top.
-var factsPattern = regexp.MustCompile(`^(bundle/nginx-[^/]+/)?(auto/options|src/core/nginx\.h)$|^configure$|^auto/configure$`)
+var factsPattern = regexp.MustCompile(`^(bundle/nginx-[^/]+/)?(auto/options|src/core/(nginx|angie)\.h)$|^configure$`)
 
 // readFacts recognises a source tree by its files. read returns a file's text, list the tree's
 // names one level deep in a directory ("." or "bundle"); both are relative to the tree's top.
@@ -46,24 +46,43 @@ func readFacts(read func(string) (string, bool), list func(string) []string) (Fa
 		return Facts{}, fmt.Errorf("%s has no auto/options, which lists the options of its configure", core)
 	}
 	f.Options = configureOptions(options)
-	f.Name, f.Version = "nginx", f.Nginx
-	if flavor, _, ok := strings.Cut(defineRaw(header, "NGINX_VER"), "/"); ok {
-		f.Name = strings.ToLower(flavor)
+	f.Name, f.Version = flavor(header, f.Nginx)
+	if angie, ok := read(path.Join(core, "src/core/angie.h")); ok {
+		f.Name, f.Version = "angie", define(angie, "ANGIE_VERSION")
 	}
 	if f.Layout == LayoutOpenResty {
 		f.Name = "openresty"
 		// NGINX_VER is "openresty/" NGINX_VERSION ".1": what follows is OpenResty's own number.
 		f.Version = f.Nginx + openRestySuffix(header)
-		for name := range strings.FieldsSeq(openRestyOptions) {
-			f.Options[name] = true
+		own, ok := read("configure")
+		if !ok {
+			return Facts{}, fmt.Errorf("has bundle/, as OpenResty's releases have, but no configure: a tree from version control is made into a release by its util/mirror-tarballs")
+		}
+		for _, m := range openRestyOption.FindAllStringSubmatch(own, -1) {
+			f.Options[m[1]] = true
 		}
 	}
 	return f, nil
 }
 
-// openRestyOptions are taken by OpenResty's configure itself; the others go on to nginx's.
-const openRestyOptions = `--with-make --with-luajit --with-luajit-xcflags --with-luajit-ldflags --without-luajit-lua52
-	--without-luajit-gc64 --with-no-pool-patch --without-stream --without-http_ssl_module --without-stream_ssl_module`
+// flavor tells the member of the family, and its own version, by nginx.h: Tengine adds macros to it,
+// freenginx has its name in NGINX_NAME, others in NGINX_VER.
+func flavor(header, nginxVersion string) (name, version string) {
+	if v := define(header, "TENGINE_VERSION"); v != "" {
+		return "tengine", v
+	}
+	if name := define(header, "NGINX_NAME"); name != "" {
+		return strings.ToLower(name), nginxVersion
+	}
+	if name, _, ok := strings.Cut(define(header, "NGINX_VER"), "/"); ok {
+		return strings.ToLower(name), nginxVersion
+	}
+	return "nginx", nginxVersion
+}
+
+// openRestyOption fits the options that OpenResty's configure, in Perl, compares with or matches; all
+// others go on to nginx's.
+var openRestyOption = regexp.MustCompile(`['^](--[a-z][A-Za-z0-9_-]*)`)
 
 var optionLabel = regexp.MustCompile(`(?m)^\s*(--[A-Za-z0-9_-]+)(=[^)]*)?\)`)
 

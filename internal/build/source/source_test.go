@@ -130,7 +130,8 @@ func tarball(t *testing.T, entries ...entry) string {
 }
 
 var openRestyEntries = []entry{
-	{name: "openresty-1.21.4.1/configure", text: "#!/usr/bin/env perl\n", mode: 0o111},
+	{name: "openresty-1.21.4.1/configure", mode: 0o111,
+		text: "#!/usr/bin/env perl\n    } elsif ($opt eq '--with-no-pool-patch') {\n    } elsif ($opt =~ /^--with-luajit-xcflags=(.*)/) {\n"},
 	{name: "openresty-1.21.4.1/bundle/nginx-1.21.4/src/core/nginx.h",
 		text: "#define NGINX_VERSION      \"1.21.4\"\n#define NGINX_VER          \"openresty/\" NGINX_VERSION \".1\"\n"},
 	{name: "openresty-1.21.4.1/bundle/nginx-1.21.4/auto/options",
@@ -146,7 +147,7 @@ func TestTarballIsRecognisedByItsFiles(t *testing.T) {
 	if s.Layout != LayoutOpenResty || s.Version != "1.21.4.1" || s.Nginx != "1.21.4" || s.Lua != "0.10.21" || !s.PCRE1() {
 		t.Errorf("%+v, PCRE1 %v", s.Facts, s.PCRE1())
 	}
-	if !s.Options["--with-threads"] || s.Options["--with-http_v3_module"] || !s.Options["--with-luajit-xcflags"] {
+	if !s.Options["--with-threads"] || s.Options["--with-http_v3_module"] || !s.Options["--with-luajit-xcflags"] || !s.Options["--with-no-pool-patch"] {
 		t.Errorf("options: %v", s.Options)
 	}
 	dir := t.TempDir()
@@ -192,6 +193,33 @@ func TestTarballThatLeavesItsDirectoryIsRefused(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join(dir, "../../evil")); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("written outside: %v", err)
+			}
+		})
+	}
+}
+
+// The members of the family tell themselves apart in src/core: their own headers, in their own words.
+func TestMembersOfTheFamilyAreToldApart(t *testing.T) {
+	const nginx = "#define NGINX_VERSION      \"1.27.2\"\n"
+	for want, files := range map[string]map[string]string{
+		"nginx 1.27.2":     {"nginx.h": nginx + "#define NGINX_VER          \"nginx/\" NGINX_VERSION\n"},
+		"freenginx 1.27.2": {"nginx.h": nginx + "#define NGINX_NAME         \"freenginx\"\n#define NGINX_VER          NGINX_NAME \"/\" NGINX_VERSION\n"},
+		"tengine 3.1.0": {"nginx.h": nginx + "#define NGINX_VER          \"nginx/\" NGINX_VERSION\n" +
+			"#define TENGINE            \"Tengine\"\n#define TENGINE_VERSION    \"3.1.0\"\n#define TENGINE_VER        TENGINE \"/\" TENGINE_VERSION\n"},
+		"angie 1.8.0": {"nginx.h": nginx + "#define NGINX_VER          \"nginx/\" NGINX_VERSION\n",
+			"angie.h": "#define ANGIE_VERSION      \"1.8.0\"\n#define ANGIE_VER          \"Angie/\" ANGIE_VERSION\n"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			entries := []entry{{name: "top/auto/options", text: "        --with-threads)      USE_THREADS=YES ;;\n"}}
+			for name, text := range files {
+				entries = append(entries, entry{name: "top/src/core/" + name, text: text})
+			}
+			s, err := findTarball(t.Context(), tarball(t, entries...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Name + " " + s.Version; got != want || s.Nginx != "1.27.2" || s.Layout != LayoutNginx {
+				t.Errorf("%s, nginx %s, %s", got, s.Nginx, s.Layout)
 			}
 		})
 	}
