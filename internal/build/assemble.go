@@ -60,7 +60,7 @@ func assemble(ctx context.Context, r Request, j *job.Job, s source.Source, pr pr
 			return artifact.Artifact{}, err
 		}
 	}
-	wrapped, err := compilers(ctx, j, work, pr.Configure, pr.toolchain.fingerprint)
+	wrapped, err := compilers(ctx, j, work, pr.Configure, pr.needs.Fingerprint)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}

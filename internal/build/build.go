@@ -18,6 +18,7 @@ import (
 	"graft/internal/build/flags"
 	"graft/internal/build/job"
 	"graft/internal/build/loadmodule"
+	"graft/internal/build/needs"
 	"graft/internal/build/source"
 )
 
@@ -51,18 +52,16 @@ func plan(ctx context.Context, r Request) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
-	return Planned{Configure: pr.Configure, Flags: pr.Flags, Dependencies: pr.dependencies, Warnings: pr.warnings}, nil
+	return Planned{Configure: pr.Configure, Flags: pr.Flags, Dependencies: pr.needs.Dependencies, Warnings: pr.warnings}, nil
 }
 
 // prepared is a build decided on: nothing of it depends on the network or on a tree any more.
 type prepared struct {
 	flags.Translation
-	target       flags.Target
-	modules      modules
-	warnings     []string
-	dependencies []Dependency
-	toolchain    toolchain
-	family       source.Family
+	target   flags.Target
+	modules  modules
+	warnings []string
+	needs    needs.Prediction
 }
 
 func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepared, error) {
@@ -70,7 +69,7 @@ func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepa
 	if err != nil {
 		return prepared{}, err
 	}
-	pr := prepared{family: release.Family()}
+	pr := prepared{}
 	if pr.modules, err = findModules(ctx, r, j, s.Layout); err != nil {
 		return prepared{}, err
 	}
@@ -82,11 +81,10 @@ func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepa
 	if len(pr.Unmatched) > 0 {
 		return prepared{}, fmt.Errorf("--without-flag %s: the configure line has no such argument (graft build --dry-run shows it)", strings.Join(pr.Unmatched, ", "))
 	}
-	needs := buildNeeds{layout: s.Layout, nginx: s.Nginx, configure: pr.Configure, pcre1: s.PCRE1()}
-	if pr.toolchain, err = probeToolchain(ctx, j, needs); err != nil {
+	q := needs.Query{Layout: s.Layout, Nginx: s.Nginx, Configure: pr.Configure, PCRE1: s.PCRE1()}
+	if pr.needs, err = needs.Predict(ctx, j, q, release); err != nil {
 		return prepared{}, err
 	}
-	pr.dependencies = dependencies(needs, pr.toolchain, pr.family)
 	return pr, nil
 }
 
@@ -115,7 +113,7 @@ func (pr prepared) key(ctx context.Context, r Request, s source.Source) (string,
 		}
 		modules = append(modules, sum)
 	}
-	text, err := json.Marshal([]any{keySchema, s.Layout, s.Hash, pr.Configure, pr.Flags, pr.Header, pr.toolchain.fingerprint, r.Prefix, modules})
+	text, err := json.Marshal([]any{keySchema, s.Layout, s.Hash, pr.Configure, pr.Flags, pr.Header, pr.needs.Fingerprint, r.Prefix, modules})
 	if err != nil {
 		return "", err
 	}
@@ -220,7 +218,7 @@ func obtain(ctx context.Context, r Request, j *job.Job, s source.Source, pr prep
 	if a, err := stored(store, key); !errors.Is(err, artifact.ErrNotFound) {
 		return a, true, err
 	}
-	if err := missing(pr.dependencies, pr.family); err != nil {
+	if err := pr.needs.Missing(); err != nil {
 		return artifact.Artifact{}, false, err
 	}
 	if a, err = assemble(ctx, r, j, s, pr, store); err != nil {

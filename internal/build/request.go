@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"graft/internal/artifact"
+	"graft/internal/build/needs"
 	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
@@ -65,10 +66,10 @@ type Result struct {
 
 // Planned is what a dry run tells: the keys of `graft build --dry-run -o json`.
 type Planned struct {
-	Configure    []string        `json:"configure"`
-	Flags        []artifact.Flag `json:"flags"`
-	Dependencies []Dependency    `json:"dependencies"`
-	Warnings     []string        `json:"warnings,omitempty"`
+	Configure    []string           `json:"configure"`
+	Flags        []artifact.Flag    `json:"flags"`
+	Dependencies []needs.Dependency `json:"dependencies"`
+	Warnings     []string           `json:"warnings,omitempty"`
 }
 
 // normalize checks a request and fills in its defaults.

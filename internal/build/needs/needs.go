@@ -1,4 +1,6 @@
-package build
+// Package needs predicts, from the final configure line, what a build needs on this machine, before
+// configure runs.
+package needs
 
 import (
 	"bytes"
@@ -30,48 +32,67 @@ type need struct {
 	or      string   // a header that configure falls back to
 	version string   // header that holds the version in macros, if it can be included alone
 	tools   []string // or programs to find in PATH
-	needed  func(n buildNeeds) bool
+	needed  func(n Query) bool
 	debian  string
 	rhel    string
 	alpine  string
 }
 
-// buildNeeds are the facts that decide what a build needs.
-type buildNeeds struct {
-	layout    source.Layout
-	nginx     string
-	configure []string
-	pcre1     bool
+// Query are the facts that decide what a build needs.
+type Query struct {
+	Layout    source.Layout
+	Nginx     string   // version of the source's nginx core; empty if not known
+	Configure []string // the final arguments, unquoted
+	PCRE1     bool     // its Lua module can only use PCRE1
 }
 
-func (n buildNeeds) has(names ...string) bool {
-	return slices.ContainsFunc(n.configure, func(arg string) bool { return slices.Contains(names, optionName(arg)) })
+// Prediction is what a build needs, and what of it is here.
+type Prediction struct {
+	Dependencies []Dependency
+	// Fingerprint is a hash of the compiler's own version and of the libraries' versions.
+	Fingerprint string
+
+	family source.Family
+}
+
+// Predict finds what q needs and whether this machine, which is of release, has it.
+func Predict(ctx context.Context, j *job.Job, q Query, release source.OSRelease) (Prediction, error) {
+	tc, err := probeToolchain(ctx, j, q)
+	if err != nil {
+		return Prediction{}, err
+	}
+	family := release.Family()
+	return Prediction{Dependencies: dependencies(q, tc, family), Fingerprint: tc.fingerprint, family: family}, nil
+}
+
+func (n Query) has(names ...string) bool {
+	return slices.ContainsFunc(n.Configure, func(arg string) bool { return slices.Contains(names, optionName(arg)) })
 }
 
 // optionName is what stands before the "=".
 func optionName(arg string) string { name, _, _ := strings.Cut(arg, "="); return name }
 
-func (n buildNeeds) bare(name string) bool { return slices.Contains(n.configure, name) }
+func (n Query) bare(name string) bool { return slices.Contains(n.Configure, name) }
 
-func (n buildNeeds) ssl() bool {
-	return n.layout == source.LayoutOpenResty || slices.ContainsFunc(n.configure, func(arg string) bool {
+func (n Query) ssl() bool {
+	return n.Layout == source.LayoutOpenResty || slices.ContainsFunc(n.Configure, func(arg string) bool {
 		return strings.HasPrefix(arg, "--with-") && strings.HasSuffix(arg, "_ssl_module") || arg == "--with-http_v3_module"
 	})
 }
 
 // pcre tells which PCRE headers nginx's configure takes: PCRE2 since 1.21.5 unless it is switched off.
-func (n buildNeeds) pcre(two bool) bool {
-	if n.layout == source.LayoutDistro && n.pcre1 || n.bare("--without-http_rewrite_module") || n.has("--without-pcre") || slices.ContainsFunc(n.configure, func(arg string) bool { return strings.HasPrefix(arg, "--with-pcre=") }) {
+func (n Query) pcre(two bool) bool {
+	if n.Layout == source.LayoutDistro && n.PCRE1 || n.bare("--without-http_rewrite_module") || n.has("--without-pcre") || slices.ContainsFunc(n.Configure, func(arg string) bool { return strings.HasPrefix(arg, "--with-pcre=") }) {
 		return false
 	}
-	return two == (!n.pcre1 && !n.bare("--without-pcre2") && (n.nginx == "" || nginx.AtLeast(n.nginx, "1.21.5")))
+	return two == (!n.PCRE1 && !n.bare("--without-pcre2") && (n.Nginx == "" || nginx.AtLeast(n.Nginx, "1.21.5")))
 }
 
-func always(buildNeeds) bool { return true }
+func always(Query) bool { return true }
 
-func openResty(n buildNeeds) bool { return n.layout == source.LayoutOpenResty }
+func openResty(n Query) bool { return n.Layout == source.LayoutOpenResty }
 
-func distro(n buildNeeds) bool { return n.layout == source.LayoutDistro }
+func distro(n Query) bool { return n.Layout == source.LayoutDistro }
 
 // needs are in the order in which a build would miss them.
 var needs = []need{
@@ -81,29 +102,29 @@ var needs = []need{
 	{name: "Perl", tools: []string{"perl"}, needed: openResty, debian: "perl", rhel: "perl", alpine: "perl"},
 	{name: "patch", tools: []string{"patch"}, needed: distro, debian: "patch"},
 	{name: "xz", tools: []string{"xz"}, needed: distro, debian: "xz-utils"},
-	{name: "PCRE", header: "pcre.h", version: "pcre.h", needed: func(n buildNeeds) bool { return n.pcre(false) },
+	{name: "PCRE", header: "pcre.h", version: "pcre.h", needed: func(n Query) bool { return n.pcre(false) },
 		debian: "libpcre3-dev", rhel: "pcre-devel", alpine: "pcre-dev"},
-	{name: "PCRE2", header: "pcre2.h", or: "pcre.h", needed: func(n buildNeeds) bool { return n.pcre(true) },
+	{name: "PCRE2", header: "pcre2.h", or: "pcre.h", needed: func(n Query) bool { return n.pcre(true) },
 		debian: "libpcre2-dev", rhel: "pcre2-devel", alpine: "pcre2-dev"},
-	{name: "OpenSSL", header: "openssl/ssl.h", version: "openssl/opensslv.h", needed: func(n buildNeeds) bool { return n.ssl() && !n.has("--with-openssl") },
+	{name: "OpenSSL", header: "openssl/ssl.h", version: "openssl/opensslv.h", needed: func(n Query) bool { return n.ssl() && !n.has("--with-openssl") },
 		debian: "libssl-dev", rhel: "openssl-devel", alpine: "openssl-dev"},
-	{name: "zlib", header: "zlib.h", version: "zlib.h", needed: func(n buildNeeds) bool {
+	{name: "zlib", header: "zlib.h", version: "zlib.h", needed: func(n Query) bool {
 		return !n.has("--without-http_gzip_module", "--with-zlib")
 	}, debian: "zlib1g-dev", rhel: "zlib-devel", alpine: "zlib-dev"},
-	{name: "libxml2", header: "libxml2/libxml/parser.h", needed: func(n buildNeeds) bool { return n.has("--with-http_xslt_module") },
+	{name: "libxml2", header: "libxml2/libxml/parser.h", needed: func(n Query) bool { return n.has("--with-http_xslt_module") },
 		debian: "libxml2-dev", rhel: "libxml2-devel", alpine: "libxml2-dev"},
-	{name: "libxslt", header: "libxslt/xslt.h", needed: func(n buildNeeds) bool { return n.has("--with-http_xslt_module") },
+	{name: "libxslt", header: "libxslt/xslt.h", needed: func(n Query) bool { return n.has("--with-http_xslt_module") },
 		debian: "libxslt1-dev", rhel: "libxslt-devel", alpine: "libxslt-dev"},
-	{name: "GD", header: "gd.h", needed: func(n buildNeeds) bool { return n.has("--with-http_image_filter_module") },
+	{name: "GD", header: "gd.h", needed: func(n Query) bool { return n.has("--with-http_image_filter_module") },
 		debian: "libgd-dev", rhel: "gd-devel", alpine: "gd-dev"},
-	{name: "GeoIP", header: "GeoIP.h", needed: func(n buildNeeds) bool {
+	{name: "GeoIP", header: "GeoIP.h", needed: func(n Query) bool {
 		return n.has("--with-http_geoip_module", "--with-stream_geoip_module")
 	}, debian: "libgeoip-dev", rhel: "GeoIP-devel", alpine: "geoip-dev"},
-	{name: "libatomic_ops", header: "atomic_ops.h", needed: func(n buildNeeds) bool { return n.bare("--with-libatomic") },
+	{name: "libatomic_ops", header: "atomic_ops.h", needed: func(n Query) bool { return n.bare("--with-libatomic") },
 		debian: "libatomic-ops-dev", rhel: "libatomic_ops-devel", alpine: "libatomic_ops-dev"},
-	{name: "Google perftools", header: "gperftools/profiler.h", needed: func(n buildNeeds) bool { return n.has("--with-google_perftools_module") },
+	{name: "Google perftools", header: "gperftools/profiler.h", needed: func(n Query) bool { return n.has("--with-google_perftools_module") },
 		debian: "libgoogle-perftools-dev", rhel: "gperftools-devel", alpine: "gperftools-dev"},
-	{name: "Perl headers", tools: []string{"perl"}, needed: func(n buildNeeds) bool { return n.has("--with-http_perl_module") },
+	{name: "Perl headers", tools: []string{"perl"}, needed: func(n Query) bool { return n.has("--with-http_perl_module") },
 		debian: "libperl-dev", rhel: "perl-devel perl-ExtUtils-Embed", alpine: "perl-dev"},
 }
 
@@ -118,7 +139,7 @@ var macro = regexp.MustCompile(`(?m)^#define GRAFT_HAVE_([0-9]+) 1$`)
 
 // probeToolchain asks the preprocessor, in one run, which headers it finds and all macros that the
 // version headers define: that takes 20 ms, and it sees what configure would see.
-func probeToolchain(ctx context.Context, j *job.Job, n buildNeeds) (toolchain, error) {
+func probeToolchain(ctx context.Context, j *job.Job, n Query) (toolchain, error) {
 	tc := toolchain{met: map[string]bool{}}
 	var probe strings.Builder
 	for i, need := range needs {
@@ -165,7 +186,7 @@ func probeToolchain(ctx context.Context, j *job.Job, n buildNeeds) (toolchain, e
 }
 
 // dependencies lists what the build needs, for the people and packages of this distribution.
-func dependencies(n buildNeeds, tc toolchain, f source.Family) []Dependency {
+func dependencies(n Query, tc toolchain, f source.Family) []Dependency {
 	list := []Dependency{}
 	for _, need := range needs {
 		if need.needed(n) {
@@ -206,11 +227,11 @@ func (e *MissingError) Error() string {
 	return text
 }
 
-// missing returns nil if everything is there.
-func missing(list []Dependency, f source.Family) error {
+// Missing returns nil if everything is there, else a *MissingError.
+func (p Prediction) Missing() error {
 	e := &MissingError{}
 	var packages []string
-	for _, d := range list {
+	for _, d := range p.Dependencies {
 		if !d.Installed {
 			e.Missing = append(e.Missing, d)
 			packages = append(packages, strings.Fields(d.Package)...)
@@ -219,7 +240,7 @@ func missing(list []Dependency, f source.Family) error {
 	if len(e.Missing) == 0 {
 		return nil
 	}
-	installer := map[source.Family]string{source.FamilyDebian: "apt-get install", source.FamilyRHEL: "dnf install", source.FamilyAlpine: "apk add"}[f]
+	installer := map[source.Family]string{source.FamilyDebian: "apt-get install", source.FamilyRHEL: "dnf install", source.FamilyAlpine: "apk add"}[p.family]
 	if installer != "" {
 		e.Install = installer + " " + strings.Join(packages, " ")
 	}
