@@ -175,7 +175,10 @@ func TestTreeLaidOutLikeOpenResty(t *testing.T) {
 		}
 	}
 	before := listing(t, tree.Dir)
-	res := buildtest.Build(t, build.Request{Like: like, Loaded: []build.Loaded{}, Source: tree.Dir, Prefix: buildtest.Prefix(t, "openresty")})
+	res := buildtest.Build(t, build.Request{
+		Like: like, Loaded: []build.Loaded{}, Source: tree.Dir, Prefix: buildtest.Prefix(t, "openresty"),
+		Modules: []string{"testdata/ngx_http_hello_module"},
+	})
 	a, m := res.Artifact, res.Artifact.Manifest
 
 	t.Run("serves Lua under an empty environment", func(t *testing.T) {
@@ -193,6 +196,18 @@ func TestTreeLaidOutLikeOpenResty(t *testing.T) {
 		}
 		if !slices.Contains(b.Configure, "--prefix="+m.Prefix+"/nginx") {
 			t.Errorf("configured with %q", b.Configure)
+		}
+	})
+	t.Run("does not know where it was built", func(t *testing.T) {
+		at := slices.IndexFunc(m.Build.Configure, func(arg string) bool { return strings.HasSuffix(arg, "/modules/hello") })
+		if at < 0 || !strings.HasPrefix(m.Build.Configure[at], "--add-module=/graft/") {
+			t.Errorf("configured with %q", m.Build.Configure)
+		}
+		for _, f := range m.Files {
+			text, err := os.ReadFile(filepath.Join(a.Tree(), f.Path))
+			if f.SHA256 != "" && (err != nil || bytes.Contains(text, []byte(buildtest.CacheDir(t)+"/work"))) {
+				t.Errorf("%s names the work directory, %v", f.Path, err)
+			}
 		}
 	})
 	t.Run("is of OpenResty's flavor and version", func(t *testing.T) {

@@ -119,7 +119,7 @@ func (m *modules) fromDistro(ctx context.Context, r Request, j *job.Job, so Load
 		return moduleDir{}, "", err
 	}
 	m.warnings = append(m.warnings, found.Warnings...)
-	return moduleDir{filepath.Join(found.Dir, sub), found.Dir}, "loaded at " + so.At + "; from the distribution's " + found.Package, nil
+	return moduleDir{filepath.Join(found.Dir, sub), found.Dir}, "the running configuration loads it; from the distribution's " + found.Package, nil
 }
 
 func firstLine(err error) string {

@@ -53,7 +53,7 @@ func findTarball(ctx context.Context, file string) (Source, error) {
 	}
 	return Source{
 		Facts:    f,
-		Manifest: artifact.Source{Kind: "tarball", Location: file, SHA256: sum},
+		Manifest: artifact.Source{Kind: "tarball", Location: filepath.Base(file), SHA256: sum},
 		Hash:     sum,
 		unpack: func(ctx context.Context, _ *job.Job, to string) (Tree, error) {
 			top := filepath.Join(to, f.Name)

@@ -41,7 +41,7 @@ func findTree(ctx context.Context, dir string) (Source, error) {
 	}
 	return Source{
 		Facts:    f,
-		Manifest: artifact.Source{Kind: "tree", Location: dir, SHA256: sum},
+		Manifest: artifact.Source{Kind: "tree", Location: filepath.Base(dir), SHA256: sum},
 		Hash:     sum,
 		unpack: func(ctx context.Context, j *job.Job, to string) (Tree, error) {
 			top := filepath.Join(to, f.Name)
