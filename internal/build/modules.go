@@ -80,46 +80,49 @@ func findModules(ctx context.Context, r Request, j *job.Job, layout source.Layou
 			return modules{}, err
 		}
 	}
+	return m, m.addLoaded(ctx, r, j, layout)
+}
+
+// addLoaded finds the sources of the .so files that neither nginx's own tree nor another module has. One
+// that cannot be had is told: the plan will refuse a target that cannot start, but the user may mean to
+// do without the module.
+func (m *modules) addLoaded(ctx context.Context, r Request, j *job.Job, layout source.Layout) error {
+	var files []string
 	for _, so := range r.Loaded {
-		if err := m.addLoaded(ctx, r, j, so, layout); err != nil {
-			return modules{}, err
+		if name := so.name(); !m.has(name) && !flags.Bundled(layout, name) && !flags.OwnModule(r.Like.Configure, filepath.Base(so.File)) {
+			files = append(files, so.File)
 		}
 	}
-	return m, nil
+	found, failed, err := source.FindModules(ctx, r.query(), j, files)
+	if err != nil {
+		return err
+	}
+	for _, so := range r.Loaded {
+		err := failed[so.File]
+		if pack, ok := found[so.File]; ok {
+			err = m.addPackage(so, pack)
+		}
+		if err != nil {
+			m.missing = append(m.missing, so)
+			m.warnings = append(m.warnings, fmt.Sprintf("%s, which is loaded at %s, is in neither the target nor the sources at hand (%s): give its source with --add-module DIR, or take the line out of the configuration",
+				filepath.Base(so.File), so.At, firstLine(err)))
+		}
+	}
+	return nil
 }
 
-// addLoaded finds the source of a .so file, unless nginx's own tree or another module has it.
-func (m *modules) addLoaded(ctx context.Context, r Request, j *job.Job, so Loaded, layout source.Layout) error {
-	name := flags.ModuleName(strings.TrimSuffix(filepath.Base(so.File), ".so"))
-	if m.has(name) || flags.Bundled(layout, name) || flags.OwnModule(r.Like.Configure, filepath.Base(so.File)) {
-		return nil
+func (m *modules) addPackage(so Loaded, p source.Module) error {
+	sub, err := configIn(p.Dir, so.name())
+	if err != nil {
+		return err
 	}
-	dir, reason, err := m.fromDistro(ctx, r, j, so, name)
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		// The plan will refuse a target that cannot start; the user may mean to do without the module.
-		m.missing = append(m.missing, so)
-		m.warnings = append(m.warnings, fmt.Sprintf("%s, which is loaded at %s, is in neither the target nor the sources at hand (%s): give its source with --add-module DIR, or take the line out of the configuration", filepath.Base(so.File), so.At, firstLine(err)))
-		return nil
-	}
-	return m.add(dir.config, name, dir.root, true, reason)
+	m.warnings = append(m.warnings, p.Warnings...)
+	return m.add(filepath.Join(p.Dir, sub), so.name(), p.Dir, true, "the running configuration loads it; from the distribution's "+p.Package)
 }
 
-type moduleDir struct{ config, root string }
-
-func (m *modules) fromDistro(ctx context.Context, r Request, j *job.Job, so Loaded, name string) (dir moduleDir, reason string, err error) {
-	found, err := source.FindModule(ctx, r.query(), j, so.File)
-	if err != nil {
-		return moduleDir{}, "", err
-	}
-	sub, err := configIn(found.Dir, name)
-	if err != nil {
-		return moduleDir{}, "", err
-	}
-	m.warnings = append(m.warnings, found.Warnings...)
-	return moduleDir{filepath.Join(found.Dir, sub), found.Dir}, "the running configuration loads it; from the distribution's " + found.Package, nil
+// name is what the module is called, as far as its file tells.
+func (l Loaded) name() string {
+	return flags.ModuleName(strings.TrimSuffix(filepath.Base(l.File), ".so"))
 }
 
 func firstLine(err error) string {
@@ -169,9 +172,7 @@ func configIn(dir, name string) (string, error) {
 
 // loads tells whether the running configuration loads a module of this name.
 func (r Request) loads(name string) bool {
-	return slices.ContainsFunc(r.Loaded, func(l Loaded) bool {
-		return flags.ModuleName(strings.TrimSuffix(filepath.Base(l.File), ".so")) == name
-	})
+	return slices.ContainsFunc(r.Loaded, func(l Loaded) bool { return l.name() == name })
 }
 
 // wasDynamic tells whether the old build had a module of this name as a .so file, if more is not known.

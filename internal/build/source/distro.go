@@ -51,7 +51,10 @@ type resolution struct {
 }
 
 // distroCache is the part of the cache directory that is the distribution's.
-type distroCache struct{ dir string }
+type distroCache struct {
+	dir string
+	apt *apt
+}
 
 func (c distroCache) files() string { return filepath.Join(c.dir, "files") }
 
@@ -62,7 +65,7 @@ func (c distroCache) resolution(purpose string) string {
 
 // findDistro chooses packages by what the distribution offers and downloads them.
 func findDistro(ctx context.Context, q Query, j *job.Job) (Source, error) {
-	cache, release, unlock, err := openDistro(ctx, q)
+	cache, release, unlock, err := openDistro(ctx, q, j)
 	if err != nil {
 		return Source{}, fmt.Errorf("source \"distro\": %w", err)
 	}
@@ -75,20 +78,26 @@ func findDistro(ctx context.Context, q Query, j *job.Job) (Source, error) {
 	return distroSource(ctx, cache, found, release, q.Prefix)
 }
 
-// openDistro locks the distribution's part of the cache.
-func openDistro(ctx context.Context, q Query) (c distroCache, release OSRelease, unlock func(), err error) {
+// openDistro locks the distribution's part of the cache and prepares to ask its mirrors.
+func openDistro(ctx context.Context, q Query, j *job.Job) (c distroCache, release OSRelease, unlock func(), err error) {
 	if release, err = ReadOSRelease("/etc/os-release"); err != nil {
 		return distroCache{}, OSRelease{}, nil, err
 	}
 	if release.Family() != FamilyDebian {
 		return distroCache{}, OSRelease{}, nil, fmt.Errorf("works on Debian and Ubuntu, this is %s: build from OpenResty's tarball", release.id)
 	}
-	c = distroCache{filepath.Join(q.CacheDir, "distro")}
+	c.dir = filepath.Join(q.CacheDir, "distro")
 	if err := os.MkdirAll(c.files(), 0o755); err != nil {
 		return distroCache{}, OSRelease{}, nil, err
 	}
-	unlock, err = job.Lock(ctx, filepath.Join(c.dir, "lock"))
-	return c, release, unlock, err
+	if unlock, err = job.Lock(ctx, filepath.Join(c.dir, "lock")); err != nil {
+		return distroCache{}, OSRelease{}, nil, err
+	}
+	if c.apt, err = newApt(ctx, j, filepath.Join(c.dir, "apt")); err != nil {
+		unlock()
+		return distroCache{}, OSRelease{}, nil, err
+	}
+	return c, release, unlock, nil
 }
 
 // distroSource describes what was resolved as a source.
@@ -144,21 +153,17 @@ func (p distroPackage) file(part string) (string, error) {
 func (c distroCache) resolve(ctx context.Context, q Query, j *job.Job, purpose string,
 	ask func(context.Context, *job.Job, *apt, *resolution) error,
 ) (resolution, error) {
-	a, err := newApt(ctx, j, filepath.Join(c.dir, "apt"))
-	if err != nil {
-		return resolution{}, err
-	}
-	sum := sha256.Sum256([]byte(a.sources))
+	sum := sha256.Sum256([]byte(c.apt.sources))
 	sources := hex.EncodeToString(sum[:])
 	if kept, ok := c.kept(sources, purpose); ok && !q.Refresh {
 		return kept, nil
 	}
-	if err := a.update(ctx, j, q.Refresh); err != nil {
+	if err := c.apt.update(ctx, j, q.Refresh); err != nil {
 		return resolution{}, err
 	}
 	j.Step(StepDownload, "")
 	found := resolution{Sources: sources, Warnings: []string{}}
-	if err := ask(ctx, j, a, &found); err != nil {
+	if err := ask(ctx, j, c.apt, &found); err != nil {
 		return resolution{}, err
 	}
 	text, err := json.MarshalIndent(found, "", "  ")

@@ -24,68 +24,119 @@ type Module struct {
 	Warnings []string
 }
 
-// FindModule finds, downloads and unpacks the source package that an installed .so file was built from.
-func FindModule(ctx context.Context, q Query, j *job.Job, file string) (Module, error) {
-	name, version, err := sourcePackageOf(ctx, j, file)
-	if err != nil {
-		return Module{}, err
+// FindModules finds, downloads and unpacks the source packages that installed .so files were built from.
+// For each file there is a module or the reason why there is none.
+func FindModules(ctx context.Context, q Query, j *job.Job, files []string) (found map[string]Module, failed map[string]error, err error) {
+	found, failed = map[string]Module{}, map[string]error{}
+	if len(files) == 0 {
+		return found, failed, nil
 	}
-	cache, _, unlock, err := openDistro(ctx, q)
+	cache, release, unlock, err := openDistro(ctx, q, j)
 	if err != nil {
-		return Module{}, err
+		for _, file := range files {
+			failed[file] = err
+		}
+		return found, failed, ctx.Err()
 	}
 	defer unlock()
-	found, err := cache.resolve(ctx, q, j, name+"_"+version, func(ctx context.Context, j *job.Job, a *apt, found *resolution) error {
-		return cache.source(ctx, j, a, name, version, found)
+	packages, err := sourcePackages(ctx, j, files)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the sources of installed modules: %w", err)
+	}
+	for _, file := range files {
+		p, ok := packages[file]
+		if !ok {
+			failed[file] = ErrNotPackaged
+			continue
+		}
+		m, err := cache.module(ctx, q, j, release, p)
+		switch {
+		case ctx.Err() != nil:
+			return nil, nil, ctx.Err()
+		case err != nil:
+			failed[file] = err
+		default:
+			found[file] = m
+		}
+	}
+	return found, failed, nil
+}
+
+// module gets one source package, in the installed version if that is offered.
+func (c distroCache) module(ctx context.Context, q Query, j *job.Job, release OSRelease, want distroPackage) (Module, error) {
+	found, err := c.resolve(ctx, q, j, want.Name+"_"+want.Version, func(ctx context.Context, j *job.Job, a *apt, found *resolution) error {
+		return c.source(ctx, j, a, want.Name, want.Version, found)
 	})
 	if err != nil {
 		return Module{}, err
 	}
-	p := found.find(name)
-	if p.Version != version {
-		found.Warnings = append(found.Warnings, fmt.Sprintf("%s %s is installed, but only %s's source is offered: the module is built from that", name, version, p.Version))
+	p := found.find(want.Name)
+	if p.Version != want.Version {
+		found.Warnings = append(found.Warnings, fmt.Sprintf("%s %s is installed, but %s %s offers only %s's source: the module is built from that",
+			want.Name, want.Version, release.id, release.version, p.Version))
 	}
-	m := Module{Package: name + " " + p.Version, Warnings: found.Warnings, Dir: filepath.Join(cache.dir, "modules", name+"_"+p.Version)}
+	m := Module{Package: want.Name + " " + p.Version, Warnings: found.Warnings, Dir: filepath.Join(c.dir, "modules", want.Name+"_"+p.Version)}
 	if _, err := os.Stat(m.Dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return m, err
 	}
 	// Whole or not at all: a build may be killed while it unpacks.
 	beside := m.Dir + ".new"
-	if err := errors.Join(os.RemoveAll(beside), unpackDebianSource(ctx, j, cache, p, beside)); err != nil {
+	if err := os.RemoveAll(beside); err != nil {
+		return Module{}, err
+	}
+	if err := unpackDebianSource(ctx, j, c, p, beside); err != nil {
 		return Module{}, err
 	}
 	return m, os.Rename(beside, m.Dir)
 }
 
-// sourcePackageOf asks dpkg which source package an installed file came from. Where /lib is a link to
-// /usr/lib, dpkg may know the file by either name.
-func sourcePackageOf(ctx context.Context, j *job.Job, file string) (name, version string, err error) {
-	names := []string{file}
-	if real, err := filepath.EvalSymlinks(file); err == nil {
-		names = append(names, real, strings.TrimPrefix(real, "/usr"), "/usr"+real)
-	}
-	for _, name := range names {
-		var out bytes.Buffer
-		if err := j.Run(ctx, job.Command{Args: []string{"dpkg-query", "--search", name}, Out: &out}); err != nil {
-			if ctx.Err() != nil {
-				return "", "", ctx.Err()
-			}
-			continue
+// sourcePackages asks dpkg which source packages installed files came from. Where /lib is a link to
+// /usr/lib, dpkg may know a file by either name.
+func sourcePackages(ctx context.Context, j *job.Job, files []string) (map[string]distroPackage, error) {
+	search := []string{"dpkg-query", "--search"}
+	names := map[string][]string{}
+	for _, file := range files {
+		names[file] = []string{file}
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			names[file] = append(names[file], real, strings.TrimPrefix(real, "/usr"), "/usr"+real)
 		}
+		search = append(search, names[file]...)
+	}
+	var out bytes.Buffer
+	// It fails if it does not know one of them, and tells of the others all the same.
+	if err := j.Run(ctx, job.Command{Args: search, Out: &out}); ctx.Err() != nil {
+		return nil, err
+	}
+	owners := map[string]string{}
+	show := []string{"dpkg-query", "--show", "--showformat=${binary:Package} ${source:Package} ${source:Version}\n"}
+	for line := range strings.Lines(out.String()) {
 		// "libnginx-mod-stream:amd64: /usr/lib/…"; a diversion is told in other words.
-		owner, _, ok := strings.Cut(out.String(), ": ")
-		if !ok || strings.HasPrefix(owner, "diversion ") || strings.Contains(owner, ",") {
-			continue
+		owner, path, ok := strings.Cut(strings.TrimSpace(line), ": ")
+		if ok && !strings.HasPrefix(owner, "diversion ") && !strings.Contains(owner, ",") {
+			owners[path] = owner
+			show = append(show, owner)
 		}
-		out.Reset()
-		if err := j.Run(ctx, job.Command{Args: []string{"dpkg-query", "--show", "--showformat=${source:Package} ${source:Version}", owner}, Out: &out}); err != nil {
-			return "", "", err
-		}
-		source, version, ok := strings.Cut(strings.TrimSpace(out.String()), " ")
-		if !ok {
-			return "", "", fmt.Errorf("dpkg-query tells %q of package %s, not its source and version", out.String(), owner)
-		}
-		return source, version, nil
 	}
-	return "", "", ErrNotPackaged
+	found := map[string]distroPackage{}
+	if len(owners) == 0 {
+		return found, nil
+	}
+	out.Reset()
+	if err := j.Run(ctx, job.Command{Args: show, Out: &out}); err != nil {
+		return nil, err
+	}
+	sources := map[string]distroPackage{}
+	for line := range strings.Lines(out.String()) {
+		if words := strings.Fields(line); len(words) == 3 {
+			sources[words[0]] = distroPackage{Kind: "source", Name: words[1], Version: words[2]}
+		}
+	}
+	for file, known := range names {
+		for _, name := range known {
+			if p, ok := sources[owners[name]]; ok {
+				found[file] = p
+			}
+		}
+	}
+	return found, nil
 }
