@@ -61,6 +61,9 @@ func fetchFile(ctx context.Context, r Request, u *url.URL) (path string, err err
 	d.client = newClient(r.Settings)
 	defer d.client.CloseIdleConnections()
 	if err := d.run(ctx); err != nil {
+		if d.size == 0 {
+			err = errors.Join(err, d.drop())
+		}
 		return "", err
 	}
 	return d.path, nil

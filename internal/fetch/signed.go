@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+
+	"graft/internal/durable"
 )
 
 // Signed is a file that is only taken if somebody trusted signed it.
@@ -56,6 +58,15 @@ func (s Signed) Get(ctx context.Context) (Download, error) {
 }
 
 func (s Signed) get(ctx context.Context, request Request, u *url.URL, path string) (Signature, error) {
+	if err := durable.MkdirAll(request.Dir, 0o755); err != nil {
+		return Signature{}, err
+	}
+	// Of two processes that find the same bad file, one would remove what the other has downloaded anew.
+	held, err := lock(ctx, filepath.Join(request.Dir, "."+request.Name+".signed.lock"), request.Log)
+	if err != nil {
+		return Signature{}, err
+	}
+	defer held.Close()
 	asc := path + ".asc"
 	if exists(path) && exists(asc) {
 		signature, err := s.verify(ctx, request, path)

@@ -93,6 +93,9 @@ func (k Keys) candidates(data []byte) (found []candidate, refused []*SignatureEr
 		return nil, []*SignatureError{refusal(BadSignature, "it holds %d packets, a signature file has a few", len(packets))}
 	}
 	for _, p := range packets {
+		if p.Tag != tagSignature {
+			return nil, []*SignatureError{refusal(BadSignature, "it holds something else than detached signatures (OpenPGP packet type %d)", p.Tag)}
+		}
 		c, e := k.candidate(p)
 		found = append(found, c...)
 		if e != nil {
@@ -105,9 +108,6 @@ func (k Keys) candidates(data []byte) (found []candidate, refused []*SignatureEr
 // candidate returns those of one packet: more than one only if several trusted keys share the id that
 // it names.
 func (k Keys) candidate(p *packet.OpaquePacket) ([]candidate, *SignatureError) {
-	if p.Tag != tagSignature {
-		return nil, refusal(BadSignature, "it holds something else than detached signatures (OpenPGP packet type %d)", p.Tag)
-	}
 	if e := firstLook(p.Contents); e != nil {
 		return nil, e
 	}
