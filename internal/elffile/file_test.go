@@ -202,7 +202,7 @@ func TestReadTellsTheTableOfAStaticProgram(t *testing.T) {
 }
 
 // withoutSections takes the section headers out of a 64-bit file, as sstrip does.
-func withoutSections(t *testing.T, path string) string {
+func withoutSections(t testing.TB, path string) string {
 	t.Helper()
 	data := bytesOf(t, path)
 	clear(data[0x28:0x30]) // e_shoff

@@ -81,7 +81,7 @@ func (h host) step(name string) (here, next string, err error) {
 // the host has.
 func (h host) here(name string) string {
 	for _, t := range h.trees {
-		rel, ok := strings.CutPrefix(name, path.Clean(t.At))
+		rel, ok := strings.CutPrefix(name, strings.TrimSuffix(path.Clean(t.At), "/"))
 		if !ok || rel != "" && rel[0] != '/' {
 			continue
 		}

@@ -115,13 +115,27 @@ func TestReadSurvivesHostileFiles(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
+	// Small files: most changes then meet a header.
+	dir := f.TempDir()
+	versions := filepath.Join(dir, "versions")
+	put(f, versions, "V1 { global: f; };\nV2 { global: g; } V1;\n")
+	lib := filepath.Join(dir, "libf.so.1")
+	small := []string{"-nostdlib", "-Os", "-Wl,-z,noseparate-code", "-fno-asynchronous-unwind-tables"}
+	build(f, "gcc", lib, `int f(void) { return 1; } int g(void) { return 2; }`,
+		append(small, "-shared", "-fPIC", "-s", "-fcf-protection", "-Wl,-soname,libf.so.1", "-Wl,--version-script="+versions)...)
+	const start = `int f(void), g(void); int __strcpy_chk(void); void _start(void) { f(); g(); }`
 	for _, args := range [][]string{
-		{"-O2", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-s"},
-		{"-O2", "-g", "-gz", "-Wl,-z,now", "-Wl,-rpath,$ORIGIN/lib:$LIB", "-Wl,--hash-style=sysv"},
-		{"-nostdlib", "-static", "-shared", "-fcf-protection", "-m32", "-Wl,-soname,f"},
+		{"-pie", "-fPIE", "-s", lib, "-Wl,-z,now", "-Wl,-rpath,$ORIGIN/lib:$LIB"},
+		{"-no-pie", lib, "-Wl,--hash-style=sysv", "-Wl,--disable-new-dtags", "-Wl,-rpath,/opt", "-g", "-gz"},
+		{"-shared", "-fPIC", "-m32", "-fcf-protection", "-Wl,-soname,f"},
+		{"-static", "-Wl,--unresolved-symbols=ignore-all"},
 	} {
-		f.Add(bytesOf(f, cc(f, program, args...)))
+		path := filepath.Join(dir, "program")
+		build(f, "gcc", path, start, append(small, args...)...)
+		f.Add(bytesOf(f, path))
+		f.Add(bytesOf(f, withoutSections(f, path)))
 	}
+	f.Add(bytesOf(f, lib))
 	for _, data := range hostile(f) {
 		f.Add(data)
 	}
@@ -142,6 +156,9 @@ func FuzzRead(f *testing.F) {
 }
 
 func FuzzCache(f *testing.F) {
+	if os.Geteuid() != 0 {
+		f.Skip("only root can have ldconfig make the cache of another root")
+	}
 	for _, format := range []string{"new", "old", "compat"} {
 		root := f.TempDir()
 		library(f, filepath.Join(root, "opt/lib/libf.so.1"), "libf.so.1")

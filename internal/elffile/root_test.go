@@ -195,11 +195,17 @@ func TestLibrariesSeesWhatWillBeStaged(t *testing.T) {
 	if l := named1(all, "libluajit-5.1.so.2"); err != nil || !l.Missing {
 		t.Errorf("without its runtime: %+v %v", l, err)
 	}
-	opts.Trees = []Tree{{Dir: artifact + "/tree", At: "/usr/local/openresty"}}
-	all, err = Libraries(prog, opts)
-	l := named1(all, "libluajit-5.1.so.2")
-	if err != nil || l.Path != "/usr/local/openresty/luajit/lib/libluajit-5.1.so.2" {
-		t.Errorf("with it: %+v %v", l, err)
+	whole := t.TempDir() // a tree that has the whole path
+	if err := os.CopyFS(whole+"/usr/local/openresty", os.DirFS(artifact+"/tree")); err != nil {
+		t.Fatal(err)
+	}
+	for _, tree := range []Tree{{Dir: whole, At: "/"}, {Dir: artifact + "/tree", At: "/usr/local/openresty/"}} {
+		opts.Trees = []Tree{tree}
+		all, err = Libraries(prog, opts)
+		l := named1(all, "libluajit-5.1.so.2")
+		if err != nil || l.Path != "/usr/local/openresty/luajit/lib/libluajit-5.1.so.2" {
+			t.Errorf("with %+v: %+v %v", tree, l, err)
+		}
 	}
 
 	// As it then is, the loader says the same.

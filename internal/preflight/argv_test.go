@@ -277,11 +277,3 @@ func TestEnvStripped(t *testing.T) {
 	found(t, checks, "env-stripped", Blocker, "LD_LIBRARY_PATH="+libraries, "libnone.so.9")
 	found(t, checks, "library-missing", Blocker, "libnone.so.9")
 }
-
-func TestHardeningLost(t *testing.T) {
-	inst := nginxtest.Start(t, nginxtest.Options{})
-	found(t, run(t, subject(t, inst, nginxtest.Release(t, "1.22.1"))), "hardening-lost", Warning, "immediate binding", "stack protector", "FORTIFY_SOURCE")
-	if h, err := readHardening(nginxtest.Debian(t).Path); err != nil || h != (hardening{true, true, true, true, true}) {
-		t.Errorf("Debian's nginx: %+v %v", h, err)
-	}
-}

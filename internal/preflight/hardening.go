@@ -1,84 +1,86 @@
 package preflight
 
 import (
-	"debug/elf"
 	"fmt"
+	"slices"
 	"strings"
+
+	"graft/internal/elffile"
 )
 
-// hardening is what the compiler and the linker were asked to make attacks harder.
-type hardening struct {
-	pie, relro, now, stackProtector, fortify bool
-}
-
 func hardeningLost(e *examination) Check {
-	old, err := readHardening(e.FS.Path(e.Instance.Master.PID, "exe"))
+	old, err := elffile.Read(e.FS.Path(e.Instance.Master.PID, "exe"))
 	if err != nil {
 		return warning("", "not checked: the running binary: %v", err)
 	}
-	target, err := readHardening(e.Target.BinaryPath())
+	target, err := elffile.Read(e.Target.BinaryPath())
 	if err != nil {
 		return warning("", "not checked: the target: %v", err)
 	}
-	var lost []string
-	for _, p := range []struct {
-		name    string
-		had, is bool
-	}{
-		{"PIE", old.pie, target.pie},
-		{"RELRO", old.relro, target.relro},
-		{"immediate binding (-z now)", old.now, target.now},
-		{"stack protector", old.stackProtector, target.stackProtector},
-		{"FORTIFY_SOURCE", old.fortify, target.fortify},
-	} {
-		if p.had && !p.is {
-			lost = append(lost, p.name)
-		}
+	lost := elffile.Compare(old, target)
+	if len(lost) == 0 {
+		return ok("the target is hardened as the running binary is (%s)", hardening(target))
 	}
-	if len(lost) > 0 {
-		return warning(fmt.Sprintf("build the target with the running binary's --with-cc-opt and --with-ld-opt (graft build --like %d)", e.Instance.Master.PID),
-			"the running binary has what the target lacks: %s", strings.Join(lost, ", "))
-	}
-	return ok("the target is hardened as the running binary is (PIE %t, RELRO %t, -z now %t, stack protector %t, FORTIFY_SOURCE %t)",
-		target.pie, target.relro, target.now, target.stackProtector, target.fortify)
+	return warning(hardenedBuild(e.Instance.Master.PID, lost), "%s", hardeningEvidence(lost))
 }
 
-func readHardening(path string) (hardening, error) {
-	f, err := elf.Open(path)
-	if err != nil {
-		return hardening{}, fmt.Errorf("read %s as ELF: %w", path, err)
-	}
-	defer f.Close()
-	h := hardening{pie: f.Type == elf.ET_DYN}
-	for _, p := range f.Progs {
-		h.relro = h.relro || p.Type == elf.PT_GNU_RELRO
-	}
-	// A static binary has neither dynamic flags nor imported symbols: what is not there is not lost.
-	flags, err := f.DynValue(elf.DT_FLAGS)
-	if err != nil {
-		return hardening{}, fmt.Errorf("read %s: %w", path, err)
-	}
-	flags1, err := f.DynValue(elf.DT_FLAGS_1)
-	if err != nil {
-		return hardening{}, fmt.Errorf("read %s: %w", path, err)
-	}
-	for _, v := range flags {
-		h.now = h.now || elf.DynFlag(v)&elf.DF_BIND_NOW != 0
-	}
-	for _, v := range flags1 {
-		h.now = h.now || elf.DynFlag1(v)&elf.DF_1_NOW != 0
-	}
-	symbols, err := f.ImportedSymbols()
-	if err != nil {
-		return hardening{}, fmt.Errorf("read symbols of %s: %w", path, err)
-	}
-	for _, s := range symbols {
-		switch {
-		case s.Name == "__stack_chk_fail":
-			h.stackProtector = true
-		case strings.HasPrefix(s.Name, "__") && strings.HasSuffix(s.Name, "_chk"):
-			h.fortify = true
+// hardeningEvidence tells apart what the target lacks and what it cannot show.
+func hardeningEvidence(lost []elffile.Difference) string {
+	var lacking, unseen []string
+	for _, d := range lost {
+		text := fmt.Sprintf("%s (%s: %s)", d.Name, d.Meaning, strings.TrimSpace(d.CompilerFlags+" "+d.LinkerFlags))
+		if d.Unseen {
+			unseen = append(unseen, text)
+		} else {
+			lacking = append(lacking, text)
 		}
 	}
-	return h, nil
+	var sentences []string
+	if len(lacking) > 0 {
+		sentences = append(sentences, "the running binary has what the target lacks: "+strings.Join(lacking, "; "))
+	}
+	if len(unseen) > 0 {
+		sentences = append(sentences, "the running binary has what cannot be seen of the target: "+strings.Join(unseen, "; "))
+	}
+	return strings.Join(sentences, ". And ")
+}
+
+// hardenedBuild is the build that loses nothing: with the old flags, and with those that give what is lost
+// where the old compiler did so by itself.
+func hardenedBuild(pid int, lost []elffile.Difference) string {
+	var compiler, linker []string
+	for _, d := range lost {
+		compiler = addFlags(compiler, d.CompilerFlags)
+		linker = addFlags(linker, d.LinkerFlags)
+	}
+	remedy := fmt.Sprintf("build the target with the running binary's --with-cc-opt and --with-ld-opt (graft build --like %d)", pid)
+	var more []string
+	if len(compiler) > 0 {
+		more = append(more, fmt.Sprintf("--with-cc-opt='%s'", strings.Join(compiler, " ")))
+	}
+	if len(linker) > 0 {
+		more = append(more, fmt.Sprintf("--with-ld-opt='%s'", strings.Join(linker, " ")))
+	}
+	return remedy + "; what is missing needs at least " + strings.Join(more, " ")
+}
+
+func addFlags(flags []string, more string) []string {
+	for f := range strings.FieldsSeq(more) {
+		if !slices.Contains(flags, f) {
+			flags = append(flags, f)
+		}
+	}
+	return flags
+}
+
+func hardening(f elffile.File) string {
+	all := fmt.Sprintf("PIE %v, RELRO %v, -z now %v, stack protector %v, FORTIFY_SOURCE %v, non-executable stack %v",
+		f.PIE, f.RELRO, f.Now, f.StackProtector, f.Fortify.State, f.NXStack)
+	switch {
+	case f.IBT != elffile.Unknown:
+		all += fmt.Sprintf(", CET indirect branch tracking %v, CET shadow stack %v", f.IBT, f.SHSTK)
+	case f.BTI != elffile.Unknown:
+		all += fmt.Sprintf(", BTI %v, PAC %v", f.BTI, f.PAC)
+	}
+	return all
 }
