@@ -32,7 +32,7 @@ func (a Answer) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // UnmarshalText reads an answer's name; any other word is an error.
 func (a *Answer) UnmarshalText(text []byte) error {
-	i, err := named(text, answerNames[:], "answer")
+	i, err := parseName(text, answerNames[:], "answer")
 	*a = Answer(i)
 	return err
 }
@@ -56,7 +56,7 @@ func (r RELRO) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads a degree's name; any other word is an error.
 func (r *RELRO) UnmarshalText(text []byte) error {
-	i, err := named(text, relroNames[:], "RELRO")
+	i, err := parseName(text, relroNames[:], "RELRO")
 	*r = RELRO(i)
 	return err
 }
@@ -68,7 +68,7 @@ func nameOf(i int, names []string, what string) string {
 	return names[i]
 }
 
-func named(text []byte, names []string, what string) (int, error) {
+func parseName(text []byte, names []string, what string) (int, error) {
 	i := slices.Index(names, string(text))
 	if i < 0 {
 		return 0, fmt.Errorf("%s %q: want one of %s", what, text, strings.Join(names, ", "))

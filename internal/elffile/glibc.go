@@ -13,7 +13,6 @@ import (
 type glibc struct {
 	host     host
 	expander expander
-	program  *object
 	cache    socache
 	defaults []string
 	levels   []string // directories for this processor, best first

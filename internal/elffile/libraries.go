@@ -83,7 +83,9 @@ func Libraries(path string, opts Options) ([]Library, error) {
 		o.file = st
 	}
 	r := newResolver(host{root: opts.Root, trees: opts.Trees}, im, file, opts.Dir)
-	r.run(o, file.Interpreter != "")
+	if err := r.run(o, file.Interpreter != ""); err != nil {
+		return nil, fmt.Errorf("libraries: %s: %w", path, err)
+	}
 	return r.libraries, nil
 }
 

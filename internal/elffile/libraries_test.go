@@ -1,11 +1,14 @@
 package elffile
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"graft/internal/nginxtest"
 )
 
 // library compiles a library with that DT_SONAME.
@@ -24,7 +27,7 @@ func needing(t testing.TB, path, source string, args ...string) string {
 
 const empty = `int main(void) { return 0; }`
 
-func named1(all []Library, name string) Library {
+func lookedUp(all []Library, name string) Library {
 	for _, l := range all {
 		if l.Name == name {
 			return l
@@ -34,6 +37,7 @@ func named1(all []Library, name string) Library {
 }
 
 func TestLibrariesAgreesWithTheLoader(t *testing.T) {
+	agree(t, nginxtest.Debian(t).Path, Options{})
 	programs := 0
 	for _, pattern := range []string{"/usr/bin/[a-h]*", "/usr/bin/[o-z]*", "/usr/lib/gcc/*/*/*", "/usr/sbin/*"} {
 		paths, err := filepath.Glob(pattern)
@@ -77,14 +81,14 @@ func TestLibrariesTellsWhatIsMissingAndWhoNeedsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := agree(t, prog, Options{})
-	l := named1(all, "libgone.so.3")
+	l := lookedUp(all, "libgone.so.3")
 	if !l.Missing || l.Path != "" || !slices.Equal(l.NeededBy, []string{prog, middle}) {
 		t.Errorf("%+v", l)
 	}
 	if p := l.Problems(); len(p) != 1 || p[0] != "libgone.so.3 is not found (needed by "+prog+", "+middle+")" {
 		t.Errorf("%q", p)
 	}
-	if p := named1(all, "libmiddle.so.1").Problems(); len(p) != 0 {
+	if p := lookedUp(all, "libmiddle.so.1").Problems(); len(p) != 0 {
 		t.Errorf("a library that is there: %q", p)
 	}
 }
@@ -105,13 +109,13 @@ func TestLibrariesTellsWhichVersionsAreMissing(t *testing.T) {
 	build(t, "gcc", lib, functions, "-shared", "-fPIC", "-Wl,-soname,libcrypto.so.3", script("OPENSSL_3.0.0", "OPENSSL_3.2.0"))
 	prog := dir + "/program"
 	build(t, "gcc", prog, `int f0(void), f1(void); int main(void) { return f0() + f1(); }`, lib, "-Wl,-rpath,$ORIGIN")
-	if l := named1(agree(t, prog, Options{}), "libcrypto.so.3"); len(l.Versions) != 0 {
+	if l := lookedUp(agree(t, prog, Options{}), "libcrypto.so.3"); len(l.Versions) != 0 {
 		t.Errorf("with the library it was built with: %+v", l)
 	}
 
 	// The same library as an older release of the distribution has it.
 	build(t, "gcc", lib, functions, "-shared", "-fPIC", "-Wl,-soname,libcrypto.so.3", script("OPENSSL_3.0.0"))
-	l := named1(agree(t, prog, Options{}), "libcrypto.so.3")
+	l := lookedUp(agree(t, prog, Options{}), "libcrypto.so.3")
 	if !slices.Equal(l.Versions, []MissingVersion{{"OPENSSL_3.2.0", prog}}) {
 		t.Errorf("%+v", l)
 	}
@@ -123,7 +127,7 @@ func TestLibrariesTellsWhichVersionsAreMissing(t *testing.T) {
 	// Without any versions the loader takes it, and only warns.
 	build(t, "gcc", lib, functions, "-shared", "-fPIC", "-Wl,-soname,libcrypto.so.3")
 	all, err := Libraries(prog, Options{})
-	if l := named1(all, "libcrypto.so.3"); err != nil || len(l.Versions) != 0 {
+	if l := lookedUp(all, "libcrypto.so.3"); err != nil || len(l.Versions) != 0 {
 		t.Errorf("of a library without versions: %+v %v", l, err)
 	}
 }
@@ -137,7 +141,7 @@ func TestLibrariesTellsThatGlibcIsTooOld(t *testing.T) {
 	build(t, "gcc", stub, function, "-shared", "-fPIC", "-nostdlib", "-Wl,-soname,libc.so.6", "-Wl,--version-script="+versions)
 	prog := dir + "/program"
 	build(t, "gcc", prog, `int f(void); void _start(void) { f(); }`, "-nostdlib", "-pie", "-fPIE", stub)
-	l := named1(agree(t, prog, Options{}), "libc.so.6")
+	l := lookedUp(agree(t, prog, Options{}), "libc.so.6")
 	if !slices.Equal(l.Versions, []MissingVersion{{"GLIBC_9.99", prog}}) {
 		t.Errorf("%+v", l)
 	}
@@ -153,7 +157,7 @@ func TestLibrariesInheritsRPathButNotRunPath(t *testing.T) {
 		middle := library(t, dir+"/lib/libmiddle.so.1", "libmiddle.so.1", "-Wl,--no-as-needed", deep)
 		prog := needing(t, dir+"/program", empty, middle, "-Wl,-rpath,"+dir+"/lib", tt.tags)
 		all := agree(t, prog, Options{})
-		if l := named1(all, "libdeep.so.1"); l.Missing == tt.inherit {
+		if l := lookedUp(all, "libdeep.so.1"); l.Missing == tt.inherit {
 			t.Errorf("%s: %+v", tt.tags, l)
 		}
 	}
@@ -165,7 +169,7 @@ func TestLibrariesLeavesRPathAsideForALibraryWithRunPath(t *testing.T) {
 	deep := library(t, dir+"/lib/libdeep.so.1", "libdeep.so.1")
 	middle := library(t, dir+"/lib/libmiddle.so.1", "libmiddle.so.1", "-Wl,--no-as-needed", deep, "-Wl,--enable-new-dtags", "-Wl,-rpath,/nowhere")
 	prog := needing(t, dir+"/program", empty, middle, "-Wl,--disable-new-dtags", "-Wl,-rpath,"+dir+"/lib")
-	if l := named1(agree(t, prog, Options{}), "libdeep.so.1"); !l.Missing {
+	if l := lookedUp(agree(t, prog, Options{}), "libdeep.so.1"); !l.Missing {
 		t.Errorf("%+v", l)
 	}
 }
@@ -196,14 +200,14 @@ func TestLibrariesTakesANameWithASlashAsItIs(t *testing.T) {
 	dir := t.TempDir()
 	lib := library(t, dir+"/liba.so.1", "") // without a name it is needed by its path
 	prog := needing(t, dir+"/program", empty, lib)
-	if l := named1(agree(t, prog, Options{}), lib); l.Path != lib {
+	if l := lookedUp(agree(t, prog, Options{}), lib); l.Path != lib {
 		t.Errorf("%+v", l)
 	}
 	if err := os.Remove(lib); err != nil {
 		t.Fatal(err)
 	}
 	all, err := Libraries(prog, Options{})
-	if l := named1(all, lib); err != nil || !l.Missing {
+	if l := lookedUp(all, lib); err != nil || !l.Missing {
 		t.Errorf("%+v %v", l, err)
 	}
 }
@@ -230,7 +234,7 @@ func TestLibrariesPassesOverAnotherMachinesLibrary(t *testing.T) {
 	lib := library(t, dir+"/64/liba.so.1", "liba.so.1")
 	library(t, dir+"/32/liba.so.1", "liba.so.1", "-m32", "-nostdlib")
 	prog := needing(t, dir+"/program", empty, lib, "-Wl,-rpath,"+dir+"/32:"+dir+"/64")
-	if l := named1(agree(t, prog, Options{}), "liba.so.1"); l.Path != lib {
+	if l := lookedUp(agree(t, prog, Options{}), "liba.so.1"); l.Path != lib {
 		t.Errorf("%+v", l)
 	}
 }
@@ -245,7 +249,7 @@ func TestLibrariesStopsAtAFileThatIsNoLibrary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := named1(all, "liba.so.1")
+	l := lookedUp(all, "liba.so.1")
 	if l.Broken == "" || l.Path != dir+"/bad/liba.so.1" || len(l.Problems()) != 1 {
 		t.Errorf("%+v", l)
 	}
@@ -260,7 +264,7 @@ func TestLibrariesTellsThatTheInterpreterIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := named1(all, "/lib/ld-of-another-host.so.1")
+	l := lookedUp(all, "/lib/ld-of-another-host.so.1")
 	if !l.Missing || !slices.Equal(l.NeededBy, []string{prog}) {
 		t.Errorf("%+v", all)
 	}
@@ -285,10 +289,27 @@ func TestLibrariesOfALibraryAreThoseThatLoadingItTakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := named1(all, "libgone.so.1"); !l.Missing {
+	if l := lookedUp(all, "libgone.so.1"); !l.Missing {
 		t.Errorf("%+v", all)
 	}
-	if l := named1(all, "libc.so.6"); l.Path == "" {
+	if l := lookedUp(all, "libc.so.6"); l.Path == "" {
 		t.Errorf("%+v", all)
+	}
+}
+
+func TestLibrariesGivesUpWhereThereIsNoEnd(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"-Wl,--no-as-needed"}
+	for i := range 20 {
+		gone := library(t, fmt.Sprintf("%s/libgone%d.so", dir, i), fmt.Sprintf("libgone%d.so", i), "-nostdlib")
+		args = append(args, gone)
+	}
+	var dirs []string
+	for i := range 10000 {
+		dirs = append(dirs, fmt.Sprintf("/%d", i))
+	}
+	prog := needing(t, dir+"/program", empty, append(args, "-Wl,-rpath,"+strings.Join(dirs, ":"))...)
+	if _, err := Libraries(prog, Options{}); err == nil || !strings.Contains(err.Error(), prog) {
+		t.Errorf("it came to an end: %v", err)
 	}
 }

@@ -65,9 +65,11 @@ func (im *image) checks(f *File, d dynamic) error {
 	f.StackProtector = No
 	for n, undefined := range s.names() {
 		switch {
-		case isStackCheck(n):
-			// The guard of aarch64 is defined in the program itself if it is copied there.
+		case isStackCheck(n) && undefined:
 			f.StackProtector = Yes
+		case isStackCheck(n) && f.StackProtector == No:
+			// It is a C library, or has one in it (see staticChecks).
+			f.StackProtector = Unknown
 		case !undefined || seen[string(n)]:
 		case isFortified(n):
 			f.Fortify.Checked++

@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// maxObjects bounds what a program loads; a desktop program loads two hundred.
-const maxObjects = 4096
+// maxLookups bounds the paths that are tried for one program: a broken one could name millions. A desktop
+// program with two hundred libraries takes a few thousand.
+const maxLookups = 1 << 17
 
 // object is a program or library as the loader has it in memory.
 type object struct {
@@ -56,6 +57,7 @@ type resolver struct {
 	interpreter Library
 	objects     []*object
 	libraries   []Library
+	lookups     int
 }
 
 func newResolver(h host, im *image, f File, dir string) *resolver {
@@ -85,7 +87,7 @@ func newResolver(h host, im *image, f File, dir string) *resolver {
 
 // run visits the objects breadth first, as the loader does: which of two libraries of one name is taken
 // depends on who asks first. What is started needs its interpreter in any case.
-func (r *resolver) run(program *object, started bool) {
+func (r *resolver) run(program *object, started bool) error {
 	if started {
 		r.record(r.interpreter, program)
 	}
@@ -96,11 +98,14 @@ func (r *resolver) run(program *object, started bool) {
 			queue = append(queue, o)
 		}
 	}
-	for len(queue) > 0 && len(r.objects) < maxObjects {
+	for len(queue) > 0 {
 		o := queue[0]
 		queue = queue[1:]
 		for _, name := range o.dynamic.needed {
 			loaded, l := r.find(name, o)
+			if r.lookups > maxLookups {
+				return fmt.Errorf("more than %d paths would have to be tried", maxLookups)
+			}
 			r.record(l, o)
 			if loaded != nil {
 				queue = append(queue, loaded)
@@ -110,6 +115,7 @@ func (r *resolver) run(program *object, started bool) {
 	if r.searcher.checksVersions() {
 		r.checkVersions(program)
 	}
+	return nil
 }
 
 // find tells which library an object gets for a name, and returns the library if it was not loaded before.
@@ -124,6 +130,9 @@ func (r *resolver) find(name string, needer *object) (loaded *object, l Library)
 	}
 	l = Library{Name: name, Missing: true}
 	r.searcher.search(name, needer, func(path string) bool {
+		if r.lookups++; r.lookups > maxLookups {
+			return true
+		}
 		o, err := r.load(path)
 		switch {
 		case errors.Is(err, errNotThere) || errors.Is(err, errOtherMachine):

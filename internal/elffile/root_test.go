@@ -67,13 +67,13 @@ func TestLibrariesReadsTheCacheOfTheTargetHost(t *testing.T) {
 			root := newRoot(t)
 			lib := library(t, root+"/opt/lib/liba.so.1", "liba.so.1")
 			needing(t, root+"/usr/sbin/nginx", empty, lib)
-			if l := named1(agreeIn(t, root, "/usr/sbin/nginx", Options{}), "liba.so.1"); !l.Missing {
+			if l := lookedUp(agreeIn(t, root, "/usr/sbin/nginx", Options{}), "liba.so.1"); !l.Missing {
 				t.Errorf("without a cache: %+v", l)
 			}
 			cache := cacheOf(t, root, format, "/opt/lib")
 			opts := Options{Root: root, At: "/usr/sbin/nginx"}
 			all, err := Libraries(root+"/usr/sbin/nginx", opts)
-			if l := named1(all, "liba.so.1"); err != nil || l.Path != "/opt/lib/liba.so.1" {
+			if l := lookedUp(all, "liba.so.1"); err != nil || l.Path != "/opt/lib/liba.so.1" {
 				t.Errorf("%+v %v", l, err)
 			}
 			if format != "old" { // which this glibc does not read any more
@@ -83,7 +83,7 @@ func TestLibrariesReadsTheCacheOfTheTargetHost(t *testing.T) {
 			// A cache that is cut off is none, and the loader goes on.
 			put(t, root+"/etc/ld.so.cache", string(cache[:len(cache)/3]))
 			all, err = Libraries(root+"/usr/sbin/nginx", opts)
-			if l := named1(all, "liba.so.1"); err != nil || !l.Missing {
+			if l := lookedUp(all, "liba.so.1"); err != nil || !l.Missing {
 				t.Errorf("with a cache that is cut off: %+v %v", l, err)
 			}
 		})
@@ -104,7 +104,7 @@ func TestLibrariesTakesTheLibraryForThisProcessor(t *testing.T) {
 		needing(t, root+"/usr/sbin/nginx", empty, lib)
 		agreeIn(t, root, "/usr/sbin/nginx", Options{})
 		cacheOf(t, root, "new", dir)
-		if l := named1(agreeIn(t, root, "/usr/sbin/nginx", Options{}), "liba.so.1"); !strings.Contains(l.Path, levels[0]) {
+		if l := lookedUp(agreeIn(t, root, "/usr/sbin/nginx", Options{}), "liba.so.1"); !strings.Contains(l.Path, levels[0]) {
 			t.Errorf("%s: not that of %s", l.Path, levels[0])
 		}
 	}
@@ -166,7 +166,7 @@ func TestLibrariesFollowsLinksWithinTheRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := Libraries(prog, Options{Root: root, At: "/usr/sbin/nginx"})
-	if l := named1(all, "liba.so.1"); err != nil || !l.Missing {
+	if l := lookedUp(all, "liba.so.1"); err != nil || !l.Missing {
 		t.Errorf("%+v %v", l, err)
 	}
 }
@@ -178,10 +178,10 @@ func TestLibrariesFollowsTheListOfPreloads(t *testing.T) {
 	needing(t, root+"/usr/sbin/nginx", empty)
 	put(t, root+"/etc/ld.so.preload", "# every program\n/opt/lib/libguard.so:/opt/lib/libgone.so\n")
 	all := agreeIn(t, root, "/usr/sbin/nginx", Options{})
-	if l := named1(all, "/opt/lib/libguard.so"); l.Path == "" || strings.Join(l.NeededBy, " ") != "/etc/ld.so.preload" {
+	if l := lookedUp(all, "/opt/lib/libguard.so"); l.Path == "" || strings.Join(l.NeededBy, " ") != "/etc/ld.so.preload" {
 		t.Errorf("%+v", all)
 	}
-	if l := named1(all, "/opt/lib/libgone.so"); l.Missing {
+	if l := lookedUp(all, "/opt/lib/libgone.so"); l.Missing {
 		t.Errorf("the loader passes over it: %+v", l)
 	}
 }
@@ -192,7 +192,7 @@ func TestLibrariesSeesWhatWillBeStaged(t *testing.T) {
 	prog := needing(t, artifact+"/tree/nginx/sbin/nginx", empty, lib, "-Wl,-rpath,/usr/local/openresty/luajit/lib")
 	opts := Options{Root: root, At: "/usr/sbin/nginx"}
 	all, err := Libraries(prog, opts)
-	if l := named1(all, "libluajit-5.1.so.2"); err != nil || !l.Missing {
+	if l := lookedUp(all, "libluajit-5.1.so.2"); err != nil || !l.Missing {
 		t.Errorf("without its runtime: %+v %v", l, err)
 	}
 	whole := t.TempDir() // a tree that has the whole path
@@ -202,7 +202,7 @@ func TestLibrariesSeesWhatWillBeStaged(t *testing.T) {
 	for _, tree := range []Tree{{Dir: whole, At: "/"}, {Dir: artifact + "/tree", At: "/usr/local/openresty/"}} {
 		opts.Trees = []Tree{tree}
 		all, err = Libraries(prog, opts)
-		l := named1(all, "libluajit-5.1.so.2")
+		l := lookedUp(all, "libluajit-5.1.so.2")
 		if err != nil || l.Path != "/usr/local/openresty/luajit/lib/libluajit-5.1.so.2" {
 			t.Errorf("with %+v: %+v %v", tree, l, err)
 		}
@@ -226,11 +226,11 @@ func TestLibrariesTakesRelativePathsFromTheWorkingDirectory(t *testing.T) {
 	lib := library(t, dir+"/lib/liba.so.1", "liba.so.1")
 	prog := needing(t, dir+"/program", empty, lib, "-Wl,-rpath,lib")
 	all, err := Libraries(prog, Options{})
-	if l := named1(all, "liba.so.1"); err != nil || !l.Missing {
+	if l := lookedUp(all, "liba.so.1"); err != nil || !l.Missing {
 		t.Errorf("%+v %v", l, err)
 	}
 	all, err = Libraries(prog, Options{Dir: dir})
-	if l := named1(all, "liba.so.1"); err != nil || l.Path != lib {
+	if l := lookedUp(all, "liba.so.1"); err != nil || l.Path != lib {
 		t.Errorf("%+v %v", l, err)
 	}
 }
@@ -248,7 +248,7 @@ func TestLibrariesAgreesWithMuslsLoader(t *testing.T) {
 		build(t, "musl-gcc", prog, empty, "-Wl,--no-as-needed", "-Wl,--unresolved-symbols=ignore-all", middle, "-lm", "-lpthread", "-Wl,-rpath,$ORIGIN/lib", tags)
 		all := agree(t, prog, Options{})
 		// Unlike glibc's, it inherits both kinds of search path.
-		if l := named1(all, "libdeep.so.1"); l.Path != deep {
+		if l := lookedUp(all, "libdeep.so.1"); l.Path != deep {
 			t.Errorf("%s: %+v", tags, all)
 		}
 	}
@@ -257,7 +257,7 @@ func TestLibrariesAgreesWithMuslsLoader(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := Libraries(dir+"/program", Options{})
-	if l := named1(all, "libdeep.so.1"); err != nil || !l.Missing {
+	if l := lookedUp(all, "libdeep.so.1"); err != nil || !l.Missing {
 		t.Errorf("%+v %v", l, err)
 	}
 }
@@ -278,7 +278,7 @@ func TestLibrariesReadsMuslsListOfDirectories(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return named1(all, "liba.so.1").Path
+		return lookedUp(all, "liba.so.1").Path
 	}
 	if got := where(); got != "/usr/lib/liba.so.1" {
 		t.Errorf("without a list: %q", got)
