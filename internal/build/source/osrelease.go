@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -17,13 +18,17 @@ func ReadOSRelease(path string) (OSRelease, error) {
 	if err != nil {
 		return OSRelease{}, fmt.Errorf("read which distribution this is: %w", err)
 	}
-	assigned := string(text)
+	return ParseOSRelease(string(text)), nil
+}
+
+// ParseOSRelease reads the text of such a file.
+func ParseOSRelease(text string) OSRelease {
 	return OSRelease{
-		id:       shellValue(assigned, "ID"),
-		like:     shellValue(assigned, "ID_LIKE"),
-		version:  shellValue(assigned, "VERSION_ID"),
-		codename: shellValue(assigned, "VERSION_CODENAME"),
-	}, nil
+		id:       shellValue(text, "ID"),
+		like:     shellValue(text, "ID_LIKE"),
+		version:  shellValue(text, "VERSION_ID"),
+		codename: shellValue(text, "VERSION_CODENAME"),
+	}
 }
 
 // shellValue reads NAME=value lines, the value quoted or not.
@@ -36,16 +41,39 @@ func shellValue(text, name string) string {
 	return ""
 }
 
+// ID is the distribution's own name: "debian", "rocky".
+func (r OSRelease) ID() string { return r.id }
+
+// String is the distribution and its version, for people: "debian 12".
+func (r OSRelease) String() string { return strings.TrimSpace(r.id + " " + r.version) }
+
+// Major is the first number of its version, 12 or 24; 0 if it has none, as a rolling release.
+func (r OSRelease) Major() int {
+	number, _, _ := strings.Cut(r.version, ".")
+	major, err := strconv.Atoi(number)
+	if err != nil {
+		return 0
+	}
+	return major
+}
+
+// Rolling tells that the distribution has no version: Debian testing and unstable, Arch.
+func (r OSRelease) Rolling() bool { return r.version == "" }
+
 // Family is the distribution family whose package names apply.
 func (r OSRelease) Family() Family {
 	for _, id := range append([]string{r.id}, strings.Fields(r.like)...) {
 		switch id {
 		case "debian", "ubuntu":
 			return FamilyDebian
-		case "rhel", "fedora", "centos", "suse", "opensuse":
+		case "rhel", "fedora", "centos", "amzn":
 			return FamilyRHEL
 		case "alpine":
 			return FamilyAlpine
+		case "suse", "opensuse", "sles":
+			return FamilySUSE
+		case "arch":
+			return FamilyArch
 		}
 	}
 	return FamilyUnknown
@@ -59,4 +87,6 @@ const (
 	FamilyDebian
 	FamilyRHEL
 	FamilyAlpine
+	FamilySUSE
+	FamilyArch
 )
