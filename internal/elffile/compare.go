@@ -9,6 +9,7 @@ type Difference struct {
 	// What gives it, for --with-cc-opt and --with-ld-opt; either may be empty.
 	CompilerFlags string `json:"compiler_flags,omitempty"`
 	LinkerFlags   string `json:"linker_flags,omitempty"`
+	Note          string `json:"note,omitempty"` // what else it takes, a sentence without its full stop
 }
 
 // Compare tells what the new file lacks that the old one has, the most important first. What the old one
@@ -100,7 +101,7 @@ var protections = []protection{
 		Difference{
 			Name:          "CET indirect branch tracking",
 			Meaning:       "an indirect jump can only reach places that the compiler marked, where processor and kernel check it",
-			CompilerFlags: "-fcf-protection", LinkerFlags: cetReport,
+			CompilerFlags: "-fcf-protection", Note: allObjectsCET,
 		},
 		func(f File) Answer { return f.IBT }, x86,
 	},
@@ -108,7 +109,7 @@ var protections = []protection{
 		Difference{
 			Name:          "CET shadow stack",
 			Meaning:       "a return address that was overwritten on the stack ends the program, where processor and kernel check it",
-			CompilerFlags: "-fcf-protection", LinkerFlags: cetReport,
+			CompilerFlags: "-fcf-protection", Note: allObjectsCET,
 		},
 		func(f File) Answer { return f.SHSTK }, x86,
 	},
@@ -116,7 +117,7 @@ var protections = []protection{
 		Difference{
 			Name:          "BTI",
 			Meaning:       "an indirect jump can only reach places that the compiler marked, where the processor checks it",
-			CompilerFlags: "-mbranch-protection=standard", LinkerFlags: "-Wl,-z,force-bti",
+			CompilerFlags: "-mbranch-protection=standard", Note: allObjects,
 		},
 		func(f File) Answer { return f.BTI }, aarch64,
 	},
@@ -124,12 +125,16 @@ var protections = []protection{
 		Difference{
 			Name:          "PAC",
 			Meaning:       "return addresses are signed, and one that was overwritten ends the program, where the processor checks it",
-			CompilerFlags: "-mbranch-protection=standard",
+			CompilerFlags: "-mbranch-protection=standard", Note: allObjects,
 		},
 		func(f File) Answer { return f.PAC }, aarch64,
 	},
 }
 
-// cetReport makes the linker name each object that takes the property from the whole program: it is kept
-// only if every object has it, assembler code included.
-const cetReport = "-Wl,-z,cet-report=warning"
+// The linker keeps these marks only if every object has them. Its flags that set the mark all the same (-z
+// ibt, -z shstk, -z force-bti) are not to be advised: where the check is enforced, the program ends in the
+// first object that was compiled without.
+const (
+	allObjects    = "every object that is linked must be compiled so, assembler code and static libraries included"
+	allObjectsCET = allObjects + "; -Wl,-z,cet-report=warning names those that are not"
+)

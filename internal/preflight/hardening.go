@@ -48,10 +48,13 @@ func hardeningEvidence(lost []elffile.Difference) string {
 // hardenedBuild is the build that loses nothing: with the old flags, and with those that give what is lost
 // where the old compiler did so by itself.
 func hardenedBuild(pid int, lost []elffile.Difference) string {
-	var compiler, linker []string
+	var compiler, linker, notes []string
 	for _, d := range lost {
 		compiler = addFlags(compiler, d.CompilerFlags)
 		linker = addFlags(linker, d.LinkerFlags)
+		if d.Note != "" && !slices.Contains(notes, d.Note) {
+			notes = append(notes, d.Note)
+		}
 	}
 	remedy := fmt.Sprintf("build the target with the running binary's --with-cc-opt and --with-ld-opt (graft build --like %d)", pid)
 	var more []string
@@ -61,7 +64,11 @@ func hardenedBuild(pid int, lost []elffile.Difference) string {
 	if len(linker) > 0 {
 		more = append(more, fmt.Sprintf("--with-ld-opt='%s'", strings.Join(linker, " ")))
 	}
-	return remedy + "; what is missing needs at least " + strings.Join(more, " ")
+	remedy += "; what is missing needs at least " + strings.Join(more, " ")
+	for _, n := range notes {
+		remedy += "; " + n
+	}
+	return remedy
 }
 
 func addFlags(flags []string, more string) []string {
