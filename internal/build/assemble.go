@@ -1,20 +1,13 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"regexp"
-	"strconv"
-	"strings"
 
 	"graft/internal/artifact"
-	"graft/internal/build/flags"
 	"graft/internal/build/job"
 	"graft/internal/build/loadmodule"
 	"graft/internal/build/source"
@@ -48,50 +41,55 @@ func assemble(ctx context.Context, r Request, j *job.Job, s source.Source, pr pr
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 
 	j.Step(stepUnpack, s.Name+" "+s.Version)
-	l, err := s.Unpack(ctx, j, work)
+	l, err := layOut(ctx, j, s, pr, work)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	if err := copyModules(ctx, j, pr.modules.found, work); err != nil {
-		return artifact.Artifact{}, err
-	}
-	if pr.LoadModule {
-		if err := loadmodule.Write(filepath.Join(work, loadmodule.Name), pr.target.ModulesPath); err != nil {
-			return artifact.Artifact{}, err
-		}
-	}
-	wrapped, err := compilers(ctx, j, work, pr.Configure, pr.needs.Fingerprint)
-	if err != nil {
-		return artifact.Artifact{}, err
-	}
-	l.Env = append(l.Env, wrapped...)
 	if err := compile(ctx, r, j, pr, l, work); err != nil {
 		return artifact.Artifact{}, err
 	}
 	j.Step(stepInstall, "")
-	dest := l.Dest
-	if dest == "" {
-		dest = filepath.Join(work, "installed")
+	if l.Dest == "" {
+		l.Dest = filepath.Join(work, "installed")
 	}
-	if err := j.Run(ctx, job.Command{Args: []string{"make", "install", "DESTDIR=" + dest}, Dir: l.Top, Env: l.Env}); err != nil {
+	if err := j.Run(ctx, job.Command{Args: []string{"make", "install", "DESTDIR=" + l.Dest}, Dir: l.Top, Env: l.Env}); err != nil {
 		return artifact.Artifact{}, fmt.Errorf("install into a directory of its own: %w", err)
 	}
 	tree := filepath.Join(work, "tree")
-	m, err := pick(pr, dest, tree)
+	m, err := pick(pr, l.Dest, tree)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
 	j.Step(stepCheck, m.Binary)
-	if m.Build, err = identify(ctx, j, filepath.Join(tree, m.Binary), filepath.Join(tree, m.Prefix)); err != nil {
+	if err := check(ctx, r, j, pr, tree, &m); err != nil {
 		return artifact.Artifact{}, err
 	}
-	if want := path.Clean(r.Like.Prefix); path.Clean(m.Build.Prefix) != want {
-		return artifact.Artifact{}, fmt.Errorf("check the built binary: its nginx prefix is %s, not the old binary's %s", m.Build.Prefix, want)
+	if err := splitSymbols(ctx, pr, tree, &m); err != nil {
+		return artifact.Artifact{}, err
 	}
 	j.Step(stepStore, "")
 	m.Flavor, m.Version = m.Build.Flavor, m.Build.Version
 	m.Source, m.Flags, m.Name = s.Manifest, pr.Flags, title(s, m.Build)
 	return store.Put(ctx, tree, m)
+}
+
+// layOut puts the tree, the modules, graft's addon and the wrapped compilers into the work directory.
+func layOut(ctx context.Context, j *job.Job, s source.Source, pr prepared, work string) (source.Tree, error) {
+	l, err := s.Unpack(ctx, j, work)
+	if err != nil {
+		return source.Tree{}, err
+	}
+	if err := copyAddons(ctx, j, pr.addons.found, work); err != nil {
+		return source.Tree{}, err
+	}
+	if pr.LoadModule {
+		if err := loadmodule.Write(filepath.Join(work, loadmodule.Name), pr.target.ModulesPath); err != nil {
+			return source.Tree{}, err
+		}
+	}
+	wrapped, err := compilers(ctx, j, work, pr.Configure, pr.needs.Fingerprint)
+	l.Env = append(l.Env, wrapped...)
+	return l, err
 }
 
 // title names the artifact for people.
@@ -100,84 +98,4 @@ func title(s source.Source, b nginx.Build) string {
 		return fmt.Sprintf("openresty equivalent %s (nginx %s, lua-nginx-module %s, %s)", b.Version, b.Version, s.Lua, s.Manifest.Location)
 	}
 	return string(b.Flavor) + " " + b.Version
-}
-
-// compile runs configure and make.
-func compile(ctx context.Context, r Request, j *job.Job, pr prepared, l source.Tree, work string) error {
-	j.Step(stepConfigure, "")
-	include := filepath.Join(work, "include")
-	if err := os.MkdirAll(include, 0o755); err != nil {
-		return err
-	}
-	env := l.Env
-	if pr.Header != "" {
-		if err := os.WriteFile(filepath.Join(include, flags.PathsHeader), []byte(pr.Header), 0o644); err != nil {
-			return err
-		}
-	}
-	// By environment, not by -I: the directory's name must not get into what -V prints.
-	env = append(env[:len(env):len(env)], "C_INCLUDE_PATH="+strings.TrimSuffix(include+":"+os.Getenv("C_INCLUDE_PATH"), ":"))
-	args := append([]string{"./configure"}, pr.Configure...)
-	if pr.target.Layout == source.LayoutOpenResty {
-		args = append(args, "-j"+strconv.Itoa(r.Jobs)) // for LuaJIT, which its configure builds
-	}
-	if _, err := os.Stat(filepath.Join(l.Top, "configure")); errors.Is(err, fs.ErrNotExist) {
-		args[0] = "auto/configure" // a tree from version control
-	}
-	if err := j.Run(ctx, job.Command{Args: args, Dir: l.Top, Env: env}); err != nil {
-		return fmt.Errorf("configure: %w", explainConfigure(j, l.Top, err))
-	}
-	if err := forgetDirectory(l.Top, work); err != nil {
-		return err
-	}
-	j.Step(stepCompile, "")
-	var dry bytes.Buffer
-	// What make would do tells how much there is to do; an estimate, so a failure is none of the build.
-	if err := j.Run(ctx, job.Command{Args: []string{"make", "-n"}, Dir: l.Top, Env: env, Out: &dry}); err == nil {
-		files := 0
-		for line := range bytes.Lines(dry.Bytes()) {
-			files += compiles(line)
-		}
-		j.Expect(files)
-	}
-	err := j.Run(ctx, job.Command{Args: []string{"make", "-j" + strconv.Itoa(r.Jobs)}, Dir: l.Top, Env: env,
-		Each: func(line []byte) {
-			if n := compiles(line); n > 0 {
-				j.Compiled(n)
-			}
-		}})
-	if err != nil {
-		return fmt.Errorf("compile: %w", err)
-	}
-	return nil
-}
-
-// objectFile fits the end of a compiler call, as make prints it, and LuaJIT's short "CC  x.o".
-var objectFile = regexp.MustCompile(`-o '?[^ ']+\.o'?( |\\|$)|^(CC|HOSTCC|DYNCC|ASM)\s+\S+\.o`)
-
-func compiles(line []byte) int {
-	return len(objectFile.FindAll(bytes.TrimRight(line, "\r\n"), -1))
-}
-
-// explainConfigure adds to a configure error what nginx's configure tried last and how that failed,
-// and keeps all of it in the log: the file goes away with the tree.
-func explainConfigure(j *job.Job, top string, err error) error {
-	var tool *job.ToolError
-	if !errors.As(err, &tool) {
-		return err
-	}
-	for _, pattern := range []string{"objs/autoconf.err", "build/nginx-*/objs/autoconf.err"} {
-		found, globErr := filepath.Glob(filepath.Join(top, pattern))
-		if globErr != nil || len(found) != 1 {
-			continue
-		}
-		text, readErr := os.ReadFile(found[0])
-		if readErr != nil {
-			continue
-		}
-		j.Logf("\n== %s\n%s\n", found[0], text)
-		tries := strings.Split(string(text), "----------------------------------------\n")
-		tool.Lines = append(tool.Lines, job.Telling(tries[len(tries)-1])...)
-	}
-	return err
 }

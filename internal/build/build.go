@@ -20,10 +20,11 @@ import (
 	"graft/internal/build/loadmodule"
 	"graft/internal/build/needs"
 	"graft/internal/build/source"
+	"graft/internal/elffile"
 )
 
 // keySchema is part of every build's key: a change in how trees are put together raises it.
-const keySchema = 1
+const keySchema = 2
 
 // Plan tells what Build would do: the configure line, the fate of each flag, and what this machine
 // lacks. For a source that is only named by its version it needs nothing at hand.
@@ -52,16 +53,18 @@ func plan(ctx context.Context, r Request) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
-	return Planned{Configure: pr.Configure, Flags: pr.Flags, Dependencies: pr.needs.Dependencies, Warnings: pr.warnings}, nil
+	return Planned{Configure: pr.Configure, Flags: pr.Flags, Lost: pr.losses, Dependencies: pr.needs.Dependencies, Warnings: pr.warnings}, nil
 }
 
 // prepared is a build decided on: nothing of it depends on the network or on a tree any more.
 type prepared struct {
 	flags.Translation
 	target   flags.Target
-	modules  modules
+	addons   addons
+	losses   []Lost
 	warnings []string
 	needs    needs.Prediction
+	old      *elffile.File // what the running binary's file says of itself; nil: not at hand
 }
 
 func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepared, error) {
@@ -70,16 +73,21 @@ func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepa
 		return prepared{}, err
 	}
 	pr := prepared{}
-	if pr.modules, err = findModules(ctx, r, j, s.Layout); err != nil {
+	if pr.old, err = readOld(r); err != nil {
 		return prepared{}, err
 	}
-	pr.warnings = slices.Concat(s.Warnings, pr.modules.warnings)
-	if pr.target, err = target(ctx, r, j, s, pr.modules); err != nil {
+	if pr.addons, err = findAddons(ctx, r, j, s.Layout); err != nil {
 		return prepared{}, err
 	}
+	pr.warnings = slices.Concat(s.Warnings, pr.addons.warnings)
+	pr.target = target(ctx, r, j, s, pr)
 	pr.Translation = flags.Translate(r.Like, pr.target)
 	if len(pr.Unmatched) > 0 {
 		return prepared{}, fmt.Errorf("--without-flag %s: the configure line has no such argument (graft build --dry-run shows it)", strings.Join(pr.Unmatched, ", "))
+	}
+	pr.losses = foreseeLost(r, pr)
+	for _, l := range pr.losses {
+		pr.warnings = append(pr.warnings, l.String())
 	}
 	q := needs.Query{Layout: s.Layout, Nginx: s.Nginx, Configure: pr.Configure, PCRE1: s.PCRE1()}
 	if pr.needs, err = needs.Predict(ctx, j, q, release); err != nil {
@@ -88,32 +96,51 @@ func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepa
 	return pr, nil
 }
 
+// readOld reads what the running binary's file says of itself.
+func readOld(r Request) (*elffile.File, error) {
+	if r.Binary == "" {
+		return nil, nil
+	}
+	old, err := elffile.Read(r.Binary)
+	if err != nil {
+		return nil, fmt.Errorf("read how the running binary is hardened: %w", err)
+	}
+	return &old, nil
+}
+
 // target is what the translation needs to know of the source and of this machine.
-func target(ctx context.Context, r Request, j *job.Job, s source.Source, m modules) (flags.Target, error) {
+func target(ctx context.Context, r Request, j *job.Job, s source.Source, pr prepared) flags.Target {
 	t := flags.Target{
 		Layout: s.Layout, Nginx: s.Nginx, Prefix: r.Prefix, Options: s.Options, PCRE1: s.PCRE1(),
-		Modules: m.flags(), Loaded: r.loadedFiles(), With: r.With, Without: r.Without,
+		Modules: pr.addons.flags(), Loaded: r.loadedFiles(), With: r.With, Without: r.Without,
 		ModulesPath: path.Join(r.Prefix, "nginx/modules"), LoadModule: "../" + loadmodule.Name,
 		DefaultPIE: defaultPIE(ctx, j, r.Like.Configure),
 		Exists:     func(path string) bool { _, err := os.Stat(path); return err == nil },
 	}
+	if old := pr.old; old != nil {
+		t.Hardening = flags.Hardening{
+			PIE: old.PIE == elffile.Yes, RELRO: old.RELRO >= elffile.RELROPartial, Now: old.Now == elffile.Yes,
+			StackProtector: old.StackProtector == elffile.Yes, Fortify: old.Fortify.State == elffile.Yes,
+			CET: old.IBT == elffile.Yes || old.SHSTK == elffile.Yes,
+		}
+	}
 	if s.Layout == source.LayoutDistro {
 		t.FitDistro()
 	}
-	return t, nil
+	return t
 }
 
 // key names the build's inputs: equal keys give equal artifacts.
 func (pr prepared) key(ctx context.Context, r Request, s source.Source) (string, error) {
 	modules := []string{}
-	for _, m := range pr.modules.found {
+	for _, m := range pr.addons.found {
 		sum, err := source.HashTree(ctx, m.from)
 		if err != nil {
 			return "", fmt.Errorf("hash the source of module %s: %w", m.Name, err)
 		}
 		modules = append(modules, sum)
 	}
-	text, err := json.Marshal([]any{keySchema, s.Layout, s.Hash, pr.Configure, pr.Flags, pr.Header, pr.needs.Fingerprint, r.Prefix, modules})
+	text, err := json.Marshal([]any{keySchema, s.Layout, s.Hash, pr.Configure, pr.Flags, pr.Header, pr.needs.Fingerprint, r.Prefix, modules, pr.old != nil && pr.old.Stripped})
 	if err != nil {
 		return "", err
 	}

@@ -56,7 +56,7 @@ func compilers(ctx context.Context, j *job.Job, work string, configure []string,
 	}
 	env = []string{
 		"PATH=" + dir + ":" + os.Getenv("PATH") + ":/usr/sbin:/sbin", // OpenResty's configure looks for ldconfig
-		"SOURCE_DATE_EPOCH=315532800", // what __DATE__ says: 1980-01-01
+		"SOURCE_DATE_EPOCH=315532800",                                // what __DATE__ says: 1980-01-01
 	}
 	if ccache != "" {
 		// The wrapper's own time and the directory's name differ from build to build; what they stand

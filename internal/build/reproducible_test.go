@@ -66,7 +66,9 @@ func TestTwoBuildsInDifferentDirectoriesAreByteIdentical(t *testing.T) {
 	}
 	names := ""
 	for _, f := range a.Files {
-		names += "/" + f.Path + "\n"
+		if !strings.HasPrefix(f.Path, "usr/lib/debug/") {
+			names += "/" + f.Path + "\n"
+		}
 		for _, dir := range trees {
 			if text, err := os.ReadFile(filepath.Join(built[0].Tree(), f.Path)); err != nil || strings.Contains(string(text), filepath.Dir(dir)) {
 				t.Errorf("%s names %s, %v", f.Path, dir, err)

@@ -19,6 +19,7 @@ import (
 	"graft/internal/build/needs"
 	"graft/internal/build/source"
 	"graft/internal/nginx"
+	"graft/internal/nginx/conf"
 )
 
 // DefaultPrefix is where OpenResty's own packages lie.
@@ -38,6 +39,8 @@ type Request struct {
 	// Loaded are the .so files that the running configuration loads: they are built anew. Modules that
 	// the old build made dynamic and nobody loads are left out, and said so. nil: it is not known which.
 	Loaded []Loaded
+	// Config is the running configuration, which tells where a module is needed; nil: not at hand.
+	Config *conf.Config
 	// With are configure arguments that the user wants, whatever becomes of the old binary's; words of
 	// --with-cc-opt and --with-ld-opt are added. Without are arguments, or names of options, that the
 	// user does not want.
@@ -68,6 +71,7 @@ type Result struct {
 type Planned struct {
 	Configure    []string           `json:"configure"`
 	Flags        []artifact.Flag    `json:"flags"`
+	Lost         []Lost             `json:"lost"`
 	Dependencies []needs.Dependency `json:"dependencies"`
 	Warnings     []string           `json:"warnings,omitempty"`
 }

@@ -95,7 +95,7 @@ func forInstance(r build.Request, i nginx.Instance) build.Request {
 	if i.Config == nil {
 		return r
 	}
-	r.Loaded = []build.Loaded{}
+	r.Config, r.Loaded = i.Config, []build.Loaded{}
 	for _, d := range i.Config.Directives {
 		if d.Name == "load_module" {
 			r.Loaded = append(r.Loaded, build.Loaded{File: i.Modules[len(r.Loaded)], At: d.Pos().String()})

@@ -2,11 +2,15 @@ package preflight
 
 import (
 	"fmt"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"graft/internal/artifact"
+	"graft/internal/build/loadmodule"
 	"graft/internal/nginx/conf"
+	"graft/internal/nginx/modules"
 	"graft/internal/procfs"
 )
 
@@ -65,7 +69,7 @@ func moduleAlreadyLoaded(e *examination) Check {
 }
 
 func moduleSignature(e *examination) Check {
-	const rebuild = "build the module into the target (graft build --like PID --add-module=DIR) and remove the load_module line"
+	const rebuild = "build the module for the target: graft build --like PID finds the distribution's source, --add-module DIR gives another"
 	i := e.Instance
 	if len(i.Modules) == 0 {
 		return ok("no load_module in %s", i.Paths.Conf)
@@ -73,10 +77,13 @@ func moduleSignature(e *examination) Check {
 	if c, found := e.refusedBy("module-signature", rebuild); found {
 		return c
 	}
-	list := e.loadModules()
+	own, foreign := e.loadModules()
+	list := strings.Join(foreign, ", ")
 	switch {
 	case e.newTest.err != nil:
 		return e.untried(e.newTest.err)
+	case len(foreign) == 0:
+		return ok("the target has its own build of every module that is loaded: %s", strings.Join(own, ", "))
 	case e.build.Flavor != i.Build.Flavor:
 		return blocker(rebuild, "these modules were built for %s, the target is %s, whose patches change the layout of nginx's structures without changing the signature: %s", i.Build.Flavor, e.build.Flavor, list)
 	case e.build.Version != i.Build.Version:
@@ -89,12 +96,24 @@ func moduleSignature(e *examination) Check {
 	return ok("the target was configured as the running binary was and takes %s", list)
 }
 
-func (e *examination) loadModules() string {
-	var list []string
+// loadModules lists the load_module lines: those for which the target has its own build of the module,
+// as a .so file or built in, and those for which it would load the file that is named.
+func (e *examination) loadModules() (own, foreign []string) {
+	table, err := modules.Read(e.Target.BinaryPath())
+	finds := err == nil && slices.ContainsFunc(e.build.Configure, func(arg string) bool {
+		return strings.HasPrefix(arg, "--add-module=") && path.Base(arg) == loadmodule.Name
+	})
 	for _, d := range e.Instance.Config.Find("load_module") {
-		list = append(list, fmt.Sprintf("%s (%s)", d.Arg(0), d.Pos()))
+		name := path.Base(d.Arg(0))
+		line := fmt.Sprintf("%s (%s)", d.Arg(0), d.Pos())
+		rebuilt := slices.ContainsFunc(e.Target.Manifest.Modules, func(m artifact.Module) bool { return path.Base(m.File) == name })
+		if finds && (rebuilt || table.Has(strings.TrimSuffix(name, ".so"))) {
+			own = append(own, line)
+		} else {
+			foreign = append(foreign, line)
+		}
 	}
-	return strings.Join(list, ", ")
+	return own, foreign
 }
 
 // configTest is for what no other check claims, and for a configuration that even the running binary

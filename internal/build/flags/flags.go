@@ -23,6 +23,8 @@ type Translation struct {
 	Header    string          // content of PathsHeader; empty: none is needed
 	// LoadModule: the configuration may have load_module lines, so Target.LoadModule is built in.
 	LoadModule bool
+	// Lost are those of Flags that take a module away from the target which the old binary has.
+	Lost []artifact.Flag
 	// Unmatched are those of Target.Without that took nothing away.
 	Unmatched []string
 }
@@ -110,7 +112,7 @@ func Translate(like nginx.Build, t Target) Translation {
 	}
 	load := t.wantsLoadModule(like.Configure)
 	tr.addMissing(oldPrefix, load)
-	result := Translation{Configure: tr.configure, Flags: tr.flags, Header: header(tr.target.Defines), LoadModule: load}
+	result := Translation{Configure: tr.configure, Flags: tr.flags, Header: header(tr.target.Defines), LoadModule: load, Lost: tr.lost}
 	for _, text := range t.Without {
 		if !tr.without[text] {
 			result.Unmatched = append(result.Unmatched, text)
@@ -126,6 +128,7 @@ type translator struct {
 	flags     []artifact.Flag
 	prefix    bool            // --prefix has been dealt with
 	cc, ld    bool            // likewise --with-cc-opt, --with-ld-opt
+	lost      []artifact.Flag // likewise Translation.Lost
 	without   map[string]bool // which of Target.Without took something away
 }
 
@@ -168,6 +171,9 @@ func (tr *translator) apply(a argument, r rule) {
 		f.To = r.to(a, tr.target)
 		tr.configure = append(tr.configure, f.To)
 	}
+	if r.loses {
+		tr.lost = append(tr.lost, f)
+	}
 	tr.flags = append(tr.flags, f)
 }
 
@@ -179,10 +185,10 @@ func (tr *translator) keep(a argument) {
 	t := tr.target
 	switch {
 	case t.Options != nil && !t.Options[a.name]:
-		tr.flags = append(tr.flags, artifact.Flag{Flag: a.text, Action: artifact.Drop, Reason: noSuchOption})
+		tr.drop(a, noSuchOption)
 		return
 	case t.Options == nil && t.Nginx != "" && since != "" && !nginx.AtLeast(t.Nginx, since):
-		tr.flags = append(tr.flags, artifact.Flag{Flag: a.text, Action: artifact.Drop, Reason: "exists since nginx " + since + "; the target is " + t.Nginx})
+		tr.drop(a, "exists since nginx "+since+"; the target is "+t.Nginx)
 		return
 	}
 	reason := "same meaning in the target"
@@ -191,6 +197,15 @@ func (tr *translator) keep(a argument) {
 	}
 	tr.configure = append(tr.configure, a.text)
 	tr.flags = append(tr.flags, artifact.Flag{Flag: a.text, Action: artifact.Keep, Reason: reason})
+}
+
+// drop leaves an argument out, and with it the module that it may name.
+func (tr *translator) drop(a argument, reason string) {
+	f := artifact.Flag{Flag: a.text, Action: artifact.Drop, Reason: reason}
+	if isAddon(a.name) || strings.HasPrefix(a.name, "--with-") && strings.HasSuffix(a.name, "_module") || a.name == "--with-stream" || a.name == "--with-mail" {
+		tr.lost = append(tr.lost, f)
+	}
+	tr.flags = append(tr.flags, f)
 }
 
 // setPrefix gives the target's configure its --prefix: OpenResty's own, or the old nginx's.

@@ -16,7 +16,8 @@ func (tr *translator) overridden(a argument) bool {
 		f.Action, f.Reason = artifact.Keep, "asked for by --flag"
 		tr.configure = append(tr.configure, a.text)
 	case tr.unwanted(a):
-		f.Reason = "not wanted: --without-flag"
+		tr.drop(a, "not wanted: --without-flag")
+		return true
 	default:
 		at := slices.IndexFunc(tr.target.With, func(text string) bool { return parseArgument(text).name == a.name && !isAddon(a.name) })
 		if at < 0 {

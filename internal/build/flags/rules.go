@@ -18,6 +18,7 @@ type rule struct {
 	action artifact.Action
 	to     func(a argument, t Target) string // for Rewrite
 	reason string
+	loses  bool // the target will lack a module that the old binary has
 }
 
 func (r rule) fits(a argument, t Target) bool {
@@ -86,7 +87,7 @@ var rules = []rule{
 		reason: "the target brings this module itself, built in; a load_module line for it stays as it is"},
 	{names: []string{"--add-dynamic-module"}, action: artifact.Drop, when: notLoaded,
 		reason: "a dynamic module that the running configuration does not load"},
-	{names: []string{"--add-module", "--add-dynamic-module"}, action: artifact.Drop,
+	{names: []string{"--add-module", "--add-dynamic-module"}, action: artifact.Drop, loses: true,
 		reason: "the old build's source directory is not on this machine: give the module's source with --add-module DIR, if the configuration uses it"},
 
 	{names: []string{"--with-pcre", "--with-libatomic"}, value: "DIR", action: artifact.Rewrite, to: bareName, when: valueMissing,

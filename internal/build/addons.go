@@ -14,6 +14,7 @@ import (
 	"graft/internal/build/flags"
 	"graft/internal/build/job"
 	"graft/internal/build/source"
+	"graft/internal/nginx/modules"
 )
 
 // Loaded is a .so file that the running configuration loads.
@@ -22,74 +23,76 @@ type Loaded struct {
 	At   string // of its load_module line, "file:line"
 }
 
-// module is a module that is built from a source of its own.
-type module struct {
+// addon is what nginx's configure calls so: modules that are built from a source of their own.
+type addon struct {
 	flags.Module
-	from string // the directory that holds all of its source
+	from  string   // the directory that holds all of its source
+	names []string // of its modules, "ngx_http_geoip2_module"
 }
 
-// modules are all that a build needs beyond its tree, and what it cannot have.
-type modules struct {
-	found    []module
-	missing  []Loaded
+// missingAddon is a loaded .so file whose source cannot be had, and why.
+type missingAddon struct {
+	Loaded
+	why string
+}
+
+// addons are all that a build needs beyond its tree, and what it cannot have.
+type addons struct {
+	found    []addon
+	missing  []missingAddon
 	warnings []string
 }
 
-func (m modules) flags() []flags.Module {
-	list := make([]flags.Module, len(m.found))
-	for i, mod := range m.found {
-		list[i] = mod.Module
+func (a addons) flags() []flags.Module {
+	list := make([]flags.Module, len(a.found))
+	for i, item := range a.found {
+		list[i] = item.Module
 	}
 	return list
 }
 
-func (m modules) has(name string) bool {
-	return slices.ContainsFunc(m.found, func(mod module) bool { return mod.Name == name })
+func (a addons) has(name string) bool {
+	return slices.ContainsFunc(a.found, func(item addon) bool { return item.Name == name })
 }
 
-// findModules finds the sources of third-party modules: those that the user gives, those of the old
+// findAddons finds the sources of third-party modules: those that the user gives, those of the old
 // build that are still on this machine, and, for the .so files that the running configuration loads,
 // the distribution's.
-func findModules(ctx context.Context, r Request, j *job.Job, layout source.Layout) (modules, error) {
-	var m modules
+func findAddons(ctx context.Context, r Request, j *job.Job, layout source.Layout) (a addons, err error) {
 	for _, dir := range r.Modules {
 		name := flags.ModuleName(dir)
-		if m.has(name) {
-			return modules{}, fmt.Errorf("module %s is given twice: %s", name, dir)
+		if a.has(name) {
+			return addons{}, fmt.Errorf("module %s is given twice: %s", name, dir)
 		}
-		if err := m.add(dir, name, dir, r.loads(name) || r.wasDynamic(name), "asked for"); err != nil {
-			return modules{}, err
+		if err := a.add(r, dir, name, dir, r.wasDynamic(name), "asked for"); err != nil {
+			return addons{}, err
 		}
 	}
 	for _, text := range r.Like.Configure {
-		dir, dynamic := strings.CutPrefix(text, "--add-dynamic-module=")
-		if !dynamic {
-			var static bool
-			if dir, static = strings.CutPrefix(text, "--add-module="); !static {
-				continue
-			}
-		}
+		option, dir, _ := strings.Cut(text, "=")
+		dynamic := option == "--add-dynamic-module"
 		name := flags.ModuleName(dir)
-		if !path.IsAbs(dir) || m.has(name) || flags.Bundled(layout, name) || dynamic && r.Loaded != nil && !r.loads(name) {
+		if !dynamic && option != "--add-module" || !path.IsAbs(dir) || a.has(name) || flags.Bundled(layout, name) || dynamic && r.Loaded != nil && !r.loads(name) {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(dir, "config")); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := m.add(dir, name, dir, dynamic, "the old build's source is on this machine"); err != nil {
-			return modules{}, err
+		if err := a.add(r, dir, name, dir, dynamic, "the old build's source is on this machine"); err != nil {
+			return addons{}, err
 		}
 	}
-	return m, m.addLoaded(ctx, r, j, layout)
+	err = a.addLoaded(ctx, r, j, layout)
+	return a, err
 }
 
 // addLoaded finds the sources of the .so files that neither nginx's own tree nor another module has. One
-// that cannot be had is told: the plan will refuse a target that cannot start, but the user may mean to
-// do without the module.
-func (m *modules) addLoaded(ctx context.Context, r Request, j *job.Job, layout source.Layout) error {
+// that cannot be had is kept as missing: the plan will refuse a target that cannot start, but the user may
+// mean to do without the module.
+func (a *addons) addLoaded(ctx context.Context, r Request, j *job.Job, layout source.Layout) error {
 	var files []string
 	for _, so := range r.Loaded {
-		if name := so.name(); !m.has(name) && !flags.Bundled(layout, name) && !flags.OwnModule(r.Like.Configure, filepath.Base(so.File)) {
+		if name := so.name(); !a.has(name) && !flags.Bundled(layout, name) && !flags.OwnModule(r.Like.Configure, filepath.Base(so.File)) {
 			files = append(files, so.File)
 		}
 	}
@@ -100,24 +103,22 @@ func (m *modules) addLoaded(ctx context.Context, r Request, j *job.Job, layout s
 	for _, so := range r.Loaded {
 		err := failed[so.File]
 		if pack, ok := found[so.File]; ok {
-			err = m.addPackage(so, pack)
+			err = a.addPackage(r, so, pack)
 		}
 		if err != nil {
-			m.missing = append(m.missing, so)
-			m.warnings = append(m.warnings, fmt.Sprintf("%s, which is loaded at %s, is in neither the target nor the sources at hand (%s): give its source with --add-module DIR, or take the line out of the configuration",
-				filepath.Base(so.File), so.At, firstLine(err)))
+			a.missing = append(a.missing, missingAddon{so, firstLine(err)})
 		}
 	}
 	return nil
 }
 
-func (m *modules) addPackage(so Loaded, p source.Module) error {
+func (a *addons) addPackage(r Request, so Loaded, p source.Module) error {
 	sub, err := configIn(p.Dir, so.name())
 	if err != nil {
 		return err
 	}
-	m.warnings = append(m.warnings, p.Warnings...)
-	return m.add(filepath.Join(p.Dir, sub), so.name(), p.Dir, true, "the running configuration loads it; from the distribution's "+p.Package)
+	a.warnings = append(a.warnings, p.Warnings...)
+	return a.add(r, filepath.Join(p.Dir, sub), so.name(), p.Dir, true, "the running configuration loads it; from the distribution's "+p.Package)
 }
 
 // name is what the module is called, as far as its file tells.
@@ -130,14 +131,32 @@ func firstLine(err error) string {
 	return line
 }
 
-// add takes a module whose config file is in dir, below root, which holds all of its source.
-func (m *modules) add(dir, name, root string, dynamic bool, reason string) error {
+// add takes a module whose config file is in dir, below root, which holds all of its source. It becomes a
+// .so file if the old build had it so or the running configuration loads it.
+func (a *addons) add(r Request, dir, name, root string, dynamic bool, reason string) error {
 	sub, err := filepath.Rel(root, dir)
 	if err != nil {
 		return err
 	}
-	m.found = append(m.found, module{flags.Module{Name: name, Dir: path.Join("../modules", name, sub), Dynamic: dynamic, Reason: reason}, root})
+	read, err := modules.ReadAddon(dir)
+	if err != nil {
+		return fmt.Errorf("module %s: %w", dir, err)
+	}
+	dynamic = dynamic || r.loads(name) || r.loadsOneOf(read.Modules)
+	a.found = append(a.found, addon{
+		Module: flags.Module{Name: name, Dir: path.Join("../modules", name, sub), Dynamic: dynamic, Reason: reason},
+		from:   root, names: read.Modules,
+	})
 	return nil
+}
+
+// owner finds the addon that gave nginx a module of this name.
+func (a addons) owner(name string) (addon, bool) {
+	at := slices.IndexFunc(a.found, func(item addon) bool { return slices.Contains(item.names, name) })
+	if at < 0 {
+		return addon{}, false
+	}
+	return a.found[at], true
 }
 
 // configIn finds the directory that nginx's configure is to be given, below an unpacked source package:
@@ -175,6 +194,13 @@ func (r Request) loads(name string) bool {
 	return slices.ContainsFunc(r.Loaded, func(l Loaded) bool { return l.name() == name })
 }
 
+// loadsOneOf tells whether the running configuration loads a file that is named after one of these modules.
+func (r Request) loadsOneOf(names []string) bool {
+	return slices.ContainsFunc(r.Loaded, func(l Loaded) bool {
+		return slices.Contains(names, strings.TrimSuffix(filepath.Base(l.File), ".so"))
+	})
+}
+
 // wasDynamic tells whether the old build had a module of this name as a .so file, if more is not known.
 func (r Request) wasDynamic(name string) bool {
 	return r.Loaded == nil && slices.ContainsFunc(r.Like.Configure, func(text string) bool {
@@ -195,9 +221,9 @@ func (r Request) loadedFiles() []string {
 	return names
 }
 
-// copyModules puts the modules' sources beside the tree: some write into their own directory, and the
+// copyAddons puts the modules' sources beside the tree: some write into their own directory, and the
 // user's is only read.
-func copyModules(ctx context.Context, j *job.Job, list []module, work string) error {
+func copyAddons(ctx context.Context, j *job.Job, list []addon, work string) error {
 	if len(list) == 0 {
 		return nil
 	}
