@@ -24,10 +24,17 @@ const (
 	stepStore     = "store"
 )
 
-var (
-	treeSteps   = []string{stepUnpack, stepConfigure, stepCompile, stepInstall, stepCheck, stepStore}
-	distroSteps = append([]string{source.StepLists, source.StepDownload}, treeSteps...)
-)
+// steps are those of this build, in order.
+func (r Request) steps() []string {
+	steps := []string{stepUnpack, stepConfigure, stepCompile, stepInstall, stepCheck, stepStore}
+	switch source.KindOf(r.Source) {
+	case source.FromDistro:
+		return append([]string{source.StepLists, source.StepDownload}, steps...)
+	case source.FromNetwork:
+		return append([]string{source.StepDownload}, steps...)
+	}
+	return steps
+}
 
 // assemble builds in a directory of its own, which is gone afterwards, and stores the result.
 func assemble(ctx context.Context, r Request, j *job.Job, s source.Source, pr prepared, store *artifact.Store) (a artifact.Artifact, err error) {

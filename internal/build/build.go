@@ -42,6 +42,9 @@ func plan(ctx context.Context, r Request) (Planned, error) {
 		return Planned{}, err
 	}
 	j := job.Silent()
+	if r.Source, err = source.ResolveLatest(ctx, r.query()); err != nil {
+		return Planned{}, err
+	}
 	var s source.Source
 	if f, ok := source.OfVersion(r.Source); ok {
 		s = source.Source{Facts: f}
@@ -180,9 +183,6 @@ func build(ctx context.Context, r Request, store *artifact.Store, progress func(
 	if err != nil {
 		return Result{}, err
 	}
-	if f, ok := source.OfVersion(r.Source); ok {
-		return Result{}, fmt.Errorf("source %q names a release of %s, not a file: give its tarball or directory", r.Source, f.Name)
-	}
 	if progress == nil {
 		progress = func(job.Progress) {}
 	}
@@ -190,11 +190,7 @@ func build(ctx context.Context, r Request, store *artifact.Store, progress func(
 	if err != nil {
 		return Result{}, err
 	}
-	steps := treeSteps
-	if r.Source == source.Distro {
-		steps = distroSteps
-	}
-	j := job.New(log, log.Name(), steps, progress)
+	j := job.New(log, log.Name(), r.steps(), progress)
 	defer func() {
 		if closeErr := log.Close(); err == nil {
 			err = closeErr
@@ -203,6 +199,9 @@ func build(ctx context.Context, r Request, store *artifact.Store, progress func(
 			err = errors.Join(err, os.Remove(log.Name()))
 		}
 	}()
+	if r.Source, err = source.ResolveLatest(ctx, r.query()); err != nil {
+		return Result{}, err
+	}
 	s, err := source.Find(ctx, r.query(), j)
 	if err != nil {
 		return Result{}, err

@@ -15,10 +15,10 @@ func TestSourceThatIsNoneSaysWhatToGive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"":                   "give a tarball",
-		"/nonesuch.tar.gz":   "no such file",
-		t.TempDir():          "src/core/nginx.h",
-		"openresty-1.21.4.1": "give its tarball",
+		"":                 "give a version",
+		"/nonesuch.tar.gz": "no such file",
+		t.TempDir():        "src/core/nginx.h",
+		"nginx-1.26.3":     "give the URL of nginx's tarball",
 	} {
 		_, err := Build(t.Context(), Request{Like: like, Source: name, CacheDir: t.TempDir()}, state, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {

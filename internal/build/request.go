@@ -29,9 +29,12 @@ const DefaultPrefix = "/usr/local/openresty"
 type Request struct {
 	// Like is the running binary, whose configure arguments and nginx prefix are carried over.
 	Like nginx.Build
-	// Source is "distro", a tarball (.tar.gz, .tgz, .tar), or the directory of an unpacked one.
-	// Plan also takes a version: "openresty-1.21.4.1" or "1.21.4.1" for OpenResty, "nginx-1.26.3".
+	// Source is "distro", a version of OpenResty ("openresty-1.27.1.2", "1.27.1.2", "latest"), the URL of a
+	// tarball, a tarball, or the directory of an unpacked one. Plan needs nothing at hand for a version,
+	// other flavors' ("nginx-1.26.3") included.
 	Source string
+	// Trust says how a tarball is made sure of.
+	Trust source.Trust
 	// Binary is the running binary itself, whose hardening the new one is to have; empty: not at hand.
 	Binary string
 	// Modules are source directories of third-party modules.
@@ -79,7 +82,7 @@ type Planned struct {
 // normalize checks a request and fills in its defaults.
 func (r Request) normalize() (Request, error) {
 	if r.Source == "" {
-		return Request{}, errors.New("no source named: give a tarball, the directory of an unpacked one, or \"distro\"")
+		return Request{}, errors.New("no source named: give a version (openresty-1.27.1.2, latest), a tarball or its URL, the directory of an unpacked one, or \"distro\"")
 	}
 	if r.Like.Version == "" {
 		return Request{}, errors.New("no binary to be like: its configure arguments and prefix are carried over")
@@ -131,7 +134,7 @@ func (r Request) normalize() (Request, error) {
 }
 
 func (r Request) query() source.Query {
-	return source.Query{Name: r.Source, CacheDir: r.CacheDir, Prefix: cmp.Or(r.Prefix, DefaultPrefix), Refresh: r.Refresh}
+	return source.Query{Name: r.Source, CacheDir: r.CacheDir, Prefix: cmp.Or(r.Prefix, DefaultPrefix), Refresh: r.Refresh, Trust: r.Trust}
 }
 
 // settled is the request with the prefix that this source gives it.

@@ -13,12 +13,14 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/build"
 	"graft/internal/build/job"
+	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
 
 // buildFlags are those of build and migrate.
 type buildFlags struct {
 	source  string
+	trust   source.Trust
 	modules []string
 	with    []string
 	without []string
@@ -29,7 +31,11 @@ type buildFlags struct {
 
 func (b *buildFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&b.source, "source", "", "OpenResty's or nginx's tarball or unpacked tree, or distro")
+	f.StringVar(&b.source, "source", "", "what to build: openresty-VERSION, latest, a tarball or its URL, an unpacked tree, or distro (the distribution's own packages)")
+	f.StringVar(&b.trust.Mirror, "mirror", "", "URL of a directory with OpenResty's releases and their signatures")
+	f.StringVar(&b.trust.SHA256, "sha256", "", "what the tarball's SHA-256 must be")
+	f.StringArrayVar(&b.trust.Keys, "key", nil, "file with the public key that signed the tarball (default: OpenResty's release key)")
+	f.BoolVar(&b.trust.InsecureNoSignature, "insecure-no-signature", false, "do not check who signed the tarball; the manifest says so")
 	f.StringArrayVar(&b.modules, "add-module", nil, "source directory of a third-party module (a .so file if the configuration loads it as one)")
 	f.StringArrayVar(&b.with, "flag", nil, "configure argument to add or to keep, e.g. --flag=--with-debug; words of --with-cc-opt and --with-ld-opt are added")
 	f.StringArrayVar(&b.without, "without-flag", nil, "configure argument, or name of one, to leave out")
@@ -43,7 +49,7 @@ func (a *app) buildCommand() *cobra.Command {
 	var like string
 	var dryRun bool
 	cmd := &cobra.Command{
-		Use:   "build --source TARBALL|DIR|distro [--like PID|BINARY|FILE]",
+		Use:   "build --source VERSION|TARBALL|URL|DIR|distro [--like PID|BINARY|FILE]",
 		Short: "Build an artifact with the running binary's flags and paths",
 		Long: "Build configures and compiles the source with the flags of the running binary (or of --like: a pid,\n" +
 			"a binary, or a file with what `nginx -V` prints), and keeps the result in the store. Nothing is installed.",
@@ -78,7 +84,7 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 func (a *app) buildRequest(ctx context.Context, f buildFlags, like string) (build.Request, error) {
-	r := build.Request{Source: f.source, Modules: f.modules, With: f.with, Without: f.without, Prefix: f.prefix, Jobs: f.jobs, Refresh: f.refresh}
+	r := build.Request{Source: f.source, Trust: f.trust, Modules: f.modules, With: f.with, Without: f.without, Prefix: f.prefix, Jobs: f.jobs, Refresh: f.refresh}
 	if like != "" {
 		return a.resemble(ctx, r, like)
 	}
@@ -173,8 +179,11 @@ func (a *app) build(ctx context.Context, r build.Request) (build.Result, error) 
 
 func progressLine(p job.Progress) string {
 	text := fmt.Sprintf("[%d/%d] %s", p.N, p.Of, p.Step)
-	if p.Files > 0 {
+	switch {
+	case p.Files > 0:
 		text += fmt.Sprintf(" %d/%d", p.File, p.Files)
+	case p.Size > 0:
+		text += fmt.Sprintf(" %.1f/%.1f MB", float64(p.Bytes)/1e6, float64(p.Size)/1e6)
 	}
 	if p.Detail != "" {
 		text += " " + p.Detail

@@ -117,7 +117,7 @@ func distroSource(ctx context.Context, cache distroCache, found resolution, rele
 	if err != nil {
 		return Source{}, err
 	}
-	inside, err := findTarball(ctx, filepath.Join(cache.files(), orig))
+	inside, err := findTarball(ctx, filepath.Join(cache.files(), orig), filepath.Dir(cache.dir))
 	if err != nil {
 		return Source{}, err
 	}

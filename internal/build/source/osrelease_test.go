@@ -4,16 +4,16 @@ import "testing"
 
 func TestFamilyOfADistribution(t *testing.T) {
 	for text, want := range map[string]Family{
-		"ID=debian\nVERSION_ID=\"12\"":                        FamilyDebian,
-		"ID=linuxmint\nID_LIKE=\"ubuntu debian\"":             FamilyDebian,
-		"ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"":        FamilyRHEL,
-		"ID=\"amzn\"\nVERSION_ID=\"2\"":                       FamilyRHEL,
-		"ID=alpine":                                           FamilyAlpine,
-		"ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"":     FamilySUSE,
-		"ID=\"sles\"\nVERSION_ID=\"15.6\"":                    FamilySUSE,
-		"ID=manjaro\nID_LIKE=arch":                            FamilyArch,
-		"ID=void":                                             FamilyUnknown,
-		"":                                                    FamilyUnknown,
+		"ID=debian\nVERSION_ID=\"12\"":                    FamilyDebian,
+		"ID=linuxmint\nID_LIKE=\"ubuntu debian\"":         FamilyDebian,
+		"ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"":    FamilyRHEL,
+		"ID=\"amzn\"\nVERSION_ID=\"2\"":                   FamilyRHEL,
+		"ID=alpine":                                       FamilyAlpine,
+		"ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"": FamilySUSE,
+		"ID=\"sles\"\nVERSION_ID=\"15.6\"":                FamilySUSE,
+		"ID=manjaro\nID_LIKE=arch":                        FamilyArch,
+		"ID=void":                                         FamilyUnknown,
+		"":                                                FamilyUnknown,
 		"PRETTY_NAME=\"Debian-like\"\nID=gentoo\nID_LIKE=foo": FamilyUnknown,
 	} {
 		if got := ParseOSRelease(text).Family(); got != want {

@@ -23,12 +23,38 @@ const (
 	StepDownload = "download"
 )
 
+// Kind is where a source comes from, as far as its name tells.
+type Kind int
+
+// The kinds of sources.
+const (
+	FromHere    Kind = iota // a file or directory of this machine
+	FromDistro              // the distribution's mirrors
+	FromNetwork             // a site of releases
+)
+
+// KindOf tells where a source of this name comes from. What exists here goes before what could be downloaded.
+func KindOf(name string) Kind {
+	_, version := OfVersion(name)
+	_, err := os.Stat(name)
+	switch {
+	case name == Distro:
+		return FromDistro
+	case isURL(name), (version || IsLatest(name)) && errors.Is(err, fs.ErrNotExist):
+		return FromNetwork
+	}
+	return FromHere
+}
+
 // Query says which source is wanted.
 type Query struct {
-	Name     string // Distro, a tarball (.tar.gz, .tgz, .tar), or the directory of an unpacked one
+	// Name is Distro, "latest", a version ("openresty-1.21.4.1"), the URL of a tarball, a tarball, or the
+	// directory of an unpacked one.
+	Name     string
 	CacheDir string // keeps downloads between builds
 	Prefix   string // OpenResty's own prefix, absolute: Distro lays out the runtime there
 	Refresh  bool   // ask the distribution for newer packages even if it was asked lately
+	Trust
 }
 
 // Source is something that can be built.
@@ -56,12 +82,21 @@ func (s Source) Unpack(ctx context.Context, j *job.Job, dir string) (Tree, error
 // Find recognises what q names and prepares it as far as hashing it needs.
 func Find(ctx context.Context, q Query, j *job.Job) (Source, error) {
 	if q.Name == Distro {
+		if q.SHA256 != "" || len(q.Keys) > 0 || q.Mirror != "" || q.InsecureNoSignature {
+			return Source{}, errors.New("source \"distro\": --mirror, --sha256, --key and --insecure-no-signature are not for it: apt's own sources and keys are used")
+		}
 		return findDistro(ctx, q, j)
+	}
+	if KindOf(q.Name) == FromNetwork {
+		if facts, ok := OfVersion(q.Name); ok {
+			return findRelease(ctx, q, j, facts)
+		}
+		return findURL(ctx, q, j)
 	}
 	info, err := os.Stat(q.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Source{}, fmt.Errorf("source %q: no such file or directory; give a tarball, the directory of an unpacked one, or \"distro\"", q.Name)
+		return Source{}, fmt.Errorf("source %q: no such file or directory; give a version (openresty-1.27.1.2, latest), a tarball or its URL, the directory of an unpacked one, or \"distro\"", q.Name)
 	case err != nil:
 		return Source{}, fmt.Errorf("source: %w", err)
 	}
@@ -70,7 +105,10 @@ func Find(ctx context.Context, q Query, j *job.Job) (Source, error) {
 		return Source{}, err
 	}
 	if info.IsDir() {
+		if q.SHA256 != "" || len(q.Keys) > 0 {
+			return Source{}, fmt.Errorf("source %q is a directory: --sha256 and --key are about a tarball", q.Name)
+		}
 		return findTree(ctx, path)
 	}
-	return findTarball(ctx, path)
+	return findFile(ctx, q, path)
 }

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -140,7 +141,7 @@ var openRestyEntries = []entry{
 }
 
 func TestTarballIsRecognisedByItsFiles(t *testing.T) {
-	s, err := findTarball(t.Context(), tarball(t, openRestyEntries...))
+	s, err := findTarball(t.Context(), tarball(t, openRestyEntries...), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestTarballThatLeavesItsDirectoryIsRefused(t *testing.T) {
 				}
 			}
 			dir := filepath.Join(t.TempDir(), "a/b/c")
-			s, err := findTarball(t.Context(), file)
+			s, err := findTarball(t.Context(), file, t.TempDir())
 			if err == nil {
 				_, err = s.Unpack(t.Context(), nil, dir)
 			}
@@ -214,7 +215,7 @@ func TestMembersOfTheFamilyAreToldApart(t *testing.T) {
 			for name, text := range files {
 				entries = append(entries, entry{name: "top/src/core/" + name, text: text})
 			}
-			s, err := findTarball(t.Context(), tarball(t, entries...))
+			s, err := findTarball(t.Context(), tarball(t, entries...), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -223,4 +224,15 @@ func TestMembersOfTheFamilyAreToldApart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// compressWith makes another file of a gzipped tarball: "cat" leaves it a plain tar.
+func compressWith(t *testing.T, tool, gzipped string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "source.tar.any")
+	script := `gzip -dc "$1" | ` + tool + ` >"$2"`
+	if text, err := exec.Command("sh", "-c", script, "sh", gzipped, out).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return out
 }

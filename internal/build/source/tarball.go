@@ -2,10 +2,11 @@ package source
 
 import (
 	"archive/tar"
-	"compress/gzip"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,37 +20,34 @@ import (
 
 	"graft/internal/artifact"
 	"graft/internal/build/job"
+	"graft/internal/durable"
 )
 
 // maxUnpacked bounds what a tarball may unpack to; OpenResty's take 40 MB.
 const maxUnpacked = 1 << 30
 
-// findTarball recognises a source tarball in one pass: its hash and the few files that tell what it is.
-func findTarball(ctx context.Context, file string) (Source, error) {
-	texts, children := map[string]string{}, map[string]map[string]bool{}
-	sum, err := readTarball(ctx, file, func(name string, h *tar.Header, r io.Reader) error {
-		if dir, below, ok := strings.Cut(name, "/"); ok {
-			if children[dir] == nil {
-				children[dir] = map[string]bool{}
-			}
-			child, _, _ := strings.Cut(below, "/")
-			children[dir][child] = true
-		}
-		if h.Typeflag == tar.TypeReg && factsPattern.MatchString(name) {
-			text, err := io.ReadAll(io.LimitReader(r, 1<<20))
-			texts[name] = string(text)
-			return err
-		}
-		return nil
-	})
+// findTarball recognises a source tarball by the few files that tell what it is. What was read of one is
+// kept below cacheDir by the tarball's hash: unpacking takes longer than everything else of a build that
+// was made before.
+func findTarball(ctx context.Context, file, cacheDir string) (Source, error) {
+	fail := func(err error) (Source, error) { return Source{}, fmt.Errorf("source tarball %s: %w", file, err) }
+	sum, err := hashFile(file)
 	if err != nil {
-		return Source{}, fmt.Errorf("source tarball %s: %w", file, err)
+		return fail(err)
 	}
-	f, err := readFacts(
-		func(name string) (string, bool) { text, ok := texts[name]; return text, ok },
-		func(dir string) []string { return slices.Sorted(maps.Keys(children[dir])) })
+	known := filepath.Join(cacheDir, "facts", fmt.Sprintf("%s.%d.json", sum, factsSchema))
+	f, err := knownFacts(known)
 	if err != nil {
-		return Source{}, fmt.Errorf("source tarball %s: %w", file, err)
+		var again string
+		if f, again, err = tarballFacts(ctx, file); err != nil {
+			return fail(err)
+		}
+		if again != sum {
+			return fail(errors.New("it changed while it was read"))
+		}
+		if err := keepFacts(known, f); err != nil {
+			return fail(err)
+		}
 	}
 	return Source{
 		Facts:    f,
@@ -69,6 +67,63 @@ func findTarball(ctx context.Context, file string) (Source, error) {
 	}, nil
 }
 
+// factsSchema is raised when Facts, or how they are read, changes.
+const factsSchema = 1
+
+func knownFacts(file string) (f Facts, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Facts{}, err
+	}
+	return f, json.Unmarshal(text, &f)
+}
+
+func keepFacts(file string, f Facts) error {
+	text, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return durable.Replace("facts", file, bytes.NewReader(text), durable.Private(0o644))
+}
+
+func hashFile(file string) (string, error) {
+	h := sha256.New()
+	if err := copyInto(h, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// tarballFacts reads a tarball once.
+func tarballFacts(ctx context.Context, file string) (Facts, string, error) {
+	texts, children := map[string]string{}, map[string]map[string]bool{}
+	sum, err := readTarball(ctx, file, func(name string, h *tar.Header, r io.Reader) error {
+		if dir, below, ok := strings.Cut(name, "/"); ok {
+			if children[dir] == nil {
+				children[dir] = map[string]bool{}
+			}
+			child, _, _ := strings.Cut(below, "/")
+			children[dir][child] = true
+		}
+		if h.Typeflag == tar.TypeReg && factsPattern.MatchString(name) {
+			text, err := io.ReadAll(io.LimitReader(r, 1<<20))
+			texts[name] = string(text)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return Facts{}, "", err
+	}
+	f, err := readFacts(
+		func(name string) (string, bool) { text, ok := texts[name]; return text, ok },
+		func(dir string) []string { return slices.Sorted(maps.Keys(children[dir])) })
+	return f, sum, err
+}
+
 // readTarball calls entry for everything in the tarball, with its name below the one top directory,
 // and returns the SHA-256 of the whole file.
 func readTarball(ctx context.Context, file string, entry func(name string, h *tar.Header, r io.Reader) error) (sum string, err error) {
@@ -79,15 +134,9 @@ func readTarball(ctx context.Context, file string, entry func(name string, h *ta
 	defer f.Close()
 	hash := sha256.New()
 	raw := io.TeeReader(f, hash)
-	stream := raw
-	switch {
-	case strings.HasSuffix(file, ".tar.gz"), strings.HasSuffix(file, ".tgz"):
-		if stream, err = gzip.NewReader(raw); err != nil {
-			return "", err
-		}
-	case strings.HasSuffix(file, ".tar"):
-	default:
-		return "", errors.New("not a .tar.gz, .tgz or .tar file: unpack it and name the directory")
+	stream, err := decompress(raw)
+	if err != nil {
+		return "", err
 	}
 	limited := &io.LimitedReader{R: stream, N: maxUnpacked}
 	archive := tar.NewReader(limited)
@@ -95,6 +144,9 @@ func readTarball(ctx context.Context, file string, entry func(name string, h *ta
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) && limited.N > 0 {
 			break
+		}
+		if errors.Is(err, tar.ErrHeader) {
+			err = errors.New("not a tar file, plain or compressed by gzip, xz, bzip2 or zstd")
 		}
 		if err == nil {
 			err = ctx.Err()
