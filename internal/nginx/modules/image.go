@@ -80,15 +80,20 @@ func load(r io.ReaderAt, size int64) (*image, error) {
 
 func (m *image) loadSegments() error {
 	for _, p := range m.file.Progs {
-		if p.Type != elf.PT_LOAD || p.Filesz == 0 {
+		if p.Type != elf.PT_LOAD || p.Memsz == 0 {
 			continue
 		}
-		if p.Vaddr%wordSize != p.Off%wordSize || p.Vaddr+p.Filesz < p.Vaddr {
+		if p.Vaddr%wordSize != p.Off%wordSize || p.Vaddr+p.Memsz < p.Vaddr || p.Filesz > p.Memsz {
 			return notKnown("a segment at %#x has an impossible address", p.Vaddr)
 		}
 		data, err := m.read(p.Off, p.Filesz)
 		if err != nil {
 			return err
+		}
+		// What follows is zero and not in the file: an array of ngx_null_command alone lies there (ndk_http_module).
+		if zeros := p.Memsz - p.Filesz; zeros <= m.budget {
+			m.budget -= zeros
+			data = append(data, make([]byte, zeros)...)
 		}
 		s := segment{addr: p.Vaddr, data: data, exec: p.Flags&elf.PF_X != 0, write: p.Flags&elf.PF_W != 0}
 		s.pointers = make([]uint64, len(data)/wordSize/64+1)
