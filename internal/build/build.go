@@ -24,7 +24,7 @@ import (
 )
 
 // keySchema is part of every build's key: a change in how trees are put together raises it.
-const keySchema = 2
+const keySchema = 3
 
 // Plan tells what Build would do: the configure line, the fate of each flag, and what this machine
 // lacks. For a source that is only named by its version it needs nothing at hand.

@@ -145,3 +145,38 @@ func graftProgram(t *testing.T) string {
 	}
 	return path
 }
+
+// The manual procedure's own nginx, Ubuntu 16.04's 1.10.3 with all it had built in, made anew: Debian's own
+// configuration starts on it, relative paths keep their meaning, Lua runs, nothing of the hardening is lost.
+func TestFlagsOfTheManualProcedure(t *testing.T) {
+	text, err := os.ReadFile("flags/testdata/ubuntu1604-nginx.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := debian{t, graftProgram(t)}
+	out := d.run(script("", `server { listen 127.0.0.1:8080; root html; }`, `
+serves http://127.0.0.1:8080/index.html >/tmp/before
+apt -y --no-install-recommends install libgd-dev libgeoip-dev libxslt1-dev libxml2-dev
+cat >/tmp/like <<'END'
+`+string(text)+`
+END
+id=$("$GRAFT" build --source distro --like /tmp/like 2>/tmp/build) || { cat /tmp/build >&2; exit 1; }
+migrate "$id"
+serves http://127.0.0.1:8080/index.html | diff /tmp/before - >&2
+cat >/etc/nginx/conf.d/graft.conf <<'END'
+geoip_proxy 10.0.0.1;
+server {
+	listen 127.0.0.1:8080;
+	root html;
+	location /lua { image_filter off; content_by_lua_block { ngx.say(jit and "LuaJIT") } }
+}
+END
+nginx -t 2>/tmp/test || { cat /tmp/test >&2; exit 1; }
+nginx -s reload
+i=0; until serves http://127.0.0.1:8080/lua | grep -q LuaJIT; do i=$((i+1)); [ $i -lt 100 ]; sleep 0.05; done
+echo 'server { listen 127.0.0.1:8080; root html; }' >/etc/nginx/conf.d/graft.conf
+rollback
+serves http://127.0.0.1:8080/index.html | diff /tmp/before - >&2
+`))
+	checkPlan(t, out)
+}
