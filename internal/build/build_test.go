@@ -24,7 +24,7 @@ import (
 )
 
 // debian12 is what Debian 12's own nginx says of itself.
-func debian12(t *testing.T) nginx.Build {
+func debian12(t testing.TB) nginx.Build {
 	t.Helper()
 	text, err := os.ReadFile("flags/testdata/debian12-nginx.txt")
 	if err != nil {

@@ -45,15 +45,12 @@ func compile(ctx context.Context, r Request, j *job.Job, pr prepared, l source.T
 		return err
 	}
 	j.Step(stepCompile, "")
-	var dry bytes.Buffer
-	// What make would do tells how much there is to do; an estimate, so a failure is none of the build.
-	if err := j.Run(ctx, job.Command{Args: []string{"make", "-n"}, Dir: l.Top, Env: env, Out: &dry}); err == nil {
-		files := 0
-		for line := range bytes.Lines(dry.Bytes()) {
-			files += compiles(line)
-		}
-		j.Expect(files)
-	}
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		expectFiles(ctx, j, l.Top, env)
+	}()
+	defer func() { <-counted }()
 	err := j.Run(ctx, job.Command{Args: []string{"make", "-j" + strconv.Itoa(r.Jobs)}, Dir: l.Top, Env: env,
 		Each: func(line []byte) {
 			if n := compiles(line); n > 0 {
@@ -64,6 +61,20 @@ func compile(ctx context.Context, r Request, j *job.Job, pr prepared, l source.T
 		return fmt.Errorf("compile: %w", err)
 	}
 	return nil
+}
+
+// expectFiles counts what make would compile, while it begins to: an estimate, so that a failure is none
+// of the build.
+func expectFiles(ctx context.Context, j *job.Job, top string, env []string) {
+	var dry bytes.Buffer
+	if err := j.Run(ctx, job.Command{Args: []string{"make", "-n"}, Dir: top, Env: env, Out: &dry}); err != nil {
+		return
+	}
+	files := 0
+	for line := range bytes.Lines(dry.Bytes()) {
+		files += compiles(line)
+	}
+	j.Expect(files)
 }
 
 // objectFile fits the end of a compiler call, as make prints it, and LuaJIT's short "CC  x.o".

@@ -81,7 +81,7 @@ func (j *Job) Compiled(n int) {
 func (j *Job) Expect(files int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.state.Files = files
+	j.state.Files = max(files, j.state.File)
 	j.tell()
 }
 
