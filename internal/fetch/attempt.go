@@ -47,7 +47,7 @@ func (d *download) ask(ctx context.Context) error {
 		err = d.changed("the server has less of it than lies here")
 	case http.StatusNotModified:
 		if d.kept.validator() == "" || d.size > 0 {
-			return passingf("the server answers %s to a question that was not asked", resp.Status)
+			return passingf("the server answers %d to a question that was not asked", resp.StatusCode)
 		}
 		d.unchanged = true
 		return nil
@@ -149,7 +149,7 @@ func (d *download) take(ctx context.Context, body io.Reader) error {
 				return errors.Join(fmt.Errorf("%w: more than %d bytes came; check the URL", ErrTooLarge, d.MaxBytes), d.startAnew())
 			}
 			if _, err := d.part.Write(buf[:n]); err != nil {
-				return fmt.Errorf("%w; make room there and try again (it goes on from where it is)", err)
+				return fmt.Errorf("%w; make room there and try again", err)
 			}
 			d.size += int64(n)
 			d.reached = max(d.reached, d.size)

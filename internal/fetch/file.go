@@ -62,7 +62,10 @@ func fetchFile(ctx context.Context, r Request, u *url.URL) (path string, err err
 	defer d.client.CloseIdleConnections()
 	if err := d.run(ctx); err != nil {
 		if d.size == 0 {
-			err = errors.Join(err, d.drop())
+			return "", errors.Join(err, d.drop())
+		}
+		if d.canGoOn() {
+			err = fmt.Errorf("%w; the next run goes on after the %d bytes that are here", err, d.size)
 		}
 		return "", err
 	}
@@ -129,10 +132,7 @@ func (d *download) goOn() error {
 	if err != nil {
 		return err
 	}
-	known := d.record.validator() != "" || d.SHA256 != "" && d.record.URL != ""
-	// What was written before a power loss may never have reached the disk, though the file is as long.
-	known = known && d.record.Boot == bootID() && d.record.Boot != ""
-	if d.size > 0 && (!known || d.record.Length >= 0 && d.size > d.record.Length || d.size > d.MaxBytes) {
+	if d.size > 0 && (!d.canGoOn() || d.record.Length >= 0 && d.size > d.record.Length || d.size > d.MaxBytes) {
 		if err := d.startAnew(); err != nil {
 			return err
 		}
@@ -142,6 +142,13 @@ func (d *download) goOn() error {
 	}
 	d.reached, d.stitched = d.size, d.size > 0
 	return nil
+}
+
+// canGoOn tells whether part can be completed, and what comes be known to belong to it.
+func (d *download) canGoOn() bool {
+	known := d.record.validator() != "" || d.SHA256 != "" && d.record.URL != ""
+	// What was written before a power loss may never have reached the disk, though the file is as long.
+	return known && d.record.Boot == bootID() && d.record.Boot != ""
 }
 
 // startAnew forgets what was downloaded.
@@ -242,7 +249,7 @@ func sumFile(ctx context.Context, path string) (string, error) {
 
 // readInto writes what the file at path holds to w, and stops when ctx ends.
 func readInto(ctx context.Context, w io.Writer, path string) error {
-	f, err := os.Open(path)
+	f, err := openToRead(path)
 	if err != nil {
 		return err
 	}

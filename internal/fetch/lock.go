@@ -34,23 +34,3 @@ func lock(ctx context.Context, path string, log *slog.Logger) (*os.File, error) 
 		}
 	}
 }
-
-// openRegular opens or makes a file of graft's own. It follows no link and waits for no pipe's reader:
-// the directory may be one where others write.
-func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
-	if err != nil {
-		if errors.Is(err, unix.ELOOP) {
-			return nil, fmt.Errorf("%w: a symbolic link lies there; remove it", err)
-		}
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file; remove it", path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}

@@ -35,7 +35,7 @@ func retry(ctx context.Context, s Settings, u *url.URL, try func() (gained bool,
 		}
 		failures++
 		if failures >= s.Attempts {
-			return fmt.Errorf("gave up after %d attempts, the last: %w; try again later (it goes on from where it is), or give another --mirror", failures, err)
+			return fmt.Errorf("gave up after %d attempts, the last: %w; try again later, or give another --mirror", failures, err)
 		}
 		wait := again.after
 		if wait > retryAfterMost {
@@ -57,7 +57,7 @@ func statusError(resp *http.Response, u *url.URL, notThere string, now time.Time
 	e := &StatusError{URL: u.Redacted(), Status: code}
 	switch {
 	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
-		return &passing{fmt.Errorf("the server answers %s", resp.Status), retryAfter(resp.Header.Get("Retry-After"), now)}
+		return &passing{fmt.Errorf("the server answers %d %s", code, http.StatusText(code)), retryAfter(resp.Header.Get("Retry-After"), now)}
 	case code == http.StatusNotFound || code == http.StatusGone:
 		e.Next = notThere
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:

@@ -1,17 +1,44 @@
 package needs
 
 import (
-	"graft/internal/build/source"
 	"testing"
+
+	"graft/internal/build/job"
+	"graft/internal/build/source"
 )
 
-// What is missing is said at once, with the command that installs it, not after minutes of compiling.
-func TestMissingDependenciesAreToldTogether(t *testing.T) {
-	n := Query{Layout: source.LayoutOpenResty, Nginx: "1.21.4", Configure: []string{"--with-http_image_filter_module"}, PCRE1: true}
-	list := dependencies(n, toolchain{met: map[string]bool{"C compiler": true, "C library headers": true, "make": true, "Perl": true, "zlib": true}}, source.FamilyDebian)
-	err := Prediction{Dependencies: list, family: source.FamilyDebian}.Missing()
-	want := "the build needs what is not installed here: PCRE (libpcre3-dev), OpenSSL (libssl-dev), GD (libgd-dev); install it with: apt-get install libpcre3-dev libssl-dev libgd-dev"
-	if err == nil || err.Error() != want {
-		t.Errorf("%v", err)
+var debian12 = source.ParseOSRelease("ID=debian\nVERSION_ID=12\n")
+
+// predict runs the whole prediction on this machine.
+func predict(t *testing.T, q Query) Prediction {
+	t.Helper()
+	p, err := Predict(t.Context(), job.Silent(), q, debian12)
+	if err == nil {
+		p, err = p.Verify(t.Context(), job.Silent())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestTmp(t *testing.T) {
+	p := predict(t, Query{Layout: source.LayoutOpenResty, Nginx: "1.21.4", PCRE1: true, Configure: []string{"--with-http_image_filter_module=dynamic", "--with-http_xslt_module", "--with-http_perl_module"}})
+	for _, d := range p.Dependencies {
+		t.Logf("%+v", d)
+	}
+	t.Log(p.Missing(), p.Notes)
+}
+func BenchmarkPredict(b *testing.B) {
+	q := Query{Layout: source.LayoutOpenResty, Nginx: "1.21.4", PCRE1: true, Configure: []string{"--with-http_xslt_module"}}
+	for b.Loop() {
+		Predict(b.Context(), job.Silent(), q, debian12)
+	}
+}
+func BenchmarkVerify(b *testing.B) {
+	q := Query{Layout: source.LayoutOpenResty, Nginx: "1.21.4", PCRE1: true, Configure: []string{"--with-http_xslt_module"}}
+	p, _ := Predict(b.Context(), job.Silent(), q, debian12)
+	for b.Loop() {
+		p.Verify(b.Context(), job.Silent())
 	}
 }
