@@ -27,7 +27,7 @@ const placementRecord = "placement.json"
 // over them would change what another program runs.
 func (a Artifact) Conflicts(root string) ([]string, error) {
 	var conflicts []string
-	for _, f := range a.runtime() {
+	for _, f := range a.Manifest.runtime() {
 		same, exists, err := f.onHost(root)
 		if err != nil {
 			return nil, err
@@ -50,7 +50,7 @@ func (a Artifact) Place(root, dir string) (Placement, error) {
 		return Placement{}, fmt.Errorf("stage artifact %s: %w", a.Manifest.ID, err)
 	}
 	for _, d := range p.Dirs {
-		if err := durable.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+		if err := makeHostDir(filepath.Join(root, d)); err != nil {
 			return Placement{}, fmt.Errorf("stage artifact %s: %w", a.Manifest.ID, err)
 		}
 	}
@@ -64,7 +64,7 @@ func (a Artifact) Place(root, dir string) (Placement, error) {
 
 func (a Artifact) recordPlacement(root, dir string) (Placement, error) {
 	p := Placement{Artifact: a.Manifest.ID, Files: []File{}, Dirs: []string{}}
-	for _, f := range a.runtime() {
+	for _, f := range a.Manifest.runtime() {
 		same, exists, err := f.onHost(root)
 		if err != nil {
 			return Placement{}, err
@@ -74,6 +74,9 @@ func (a Artifact) recordPlacement(root, dir string) (Placement, error) {
 		}
 		if exists {
 			continue
+		}
+		if err := outsideConfig(root, f.Path); err != nil {
+			return Placement{}, err
 		}
 		p.Files = append(p.Files, f)
 		p.Dirs = append(p.Dirs, missingParents(root, f.Path)...)
@@ -138,21 +141,6 @@ func (p Placement) Forget(dir string) error {
 	return durable.SyncDir(dir)
 }
 
-// runtime lists the files under the prefix.
-func (a Artifact) runtime() []File {
-	prefix := strings.Trim(a.Manifest.Prefix, "/") + "/"
-	if prefix == "/" {
-		return nil
-	}
-	var files []File
-	for _, f := range a.Manifest.Files {
-		if strings.HasPrefix(f.Path, prefix) {
-			files = append(files, f)
-		}
-	}
-	return files
-}
-
 // isDir: the manifest lists empty directories, which have neither hash nor target.
 func (f File) isDir() bool { return f.SHA256 == "" && f.Link == "" }
 
@@ -189,11 +177,46 @@ func (a Artifact) placeFile(root string, f File) error {
 	case exists:
 		return fmt.Errorf("%s exists with another content", target)
 	case f.Link != "":
-		return os.Symlink(f.Link, target)
+		if err := os.Symlink(f.Link, target); err != nil {
+			return err
+		}
+		return durable.SyncDir(filepath.Dir(target))
 	case f.isDir():
-		return os.Mkdir(target, f.Mode.Perm())
+		return makeHostDir(target)
 	}
 	return replaceFrom("runtime", target, filepath.Join(a.Tree(), f.Path), f.SHA256, durable.Private(f.Mode.Perm()))
+}
+
+// makeHostDir makes a directory that workers find files in, whatever umask graft was started with.
+func makeHostDir(dir string) error {
+	if err := durable.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	return os.Chmod(dir, dirMode)
+}
+
+// outsideConfig refuses to place a file where a link on the host leads into /etc: an administrator's
+// /usr/local/openresty/nginx/conf may well be one.
+func outsideConfig(root, path string) error {
+	dir := filepath.Dir(filepath.Join(root, path))
+	for !exists(dir) {
+		dir = filepath.Dir(dir)
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	etc, err := filepath.EvalSymlinks(filepath.Join(root, "etc"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if within(real, etc) {
+		return refuse(path, RuleConfig, "on this host it would lie in %s", real)
+	}
+	return nil
 }
 
 func missingParents(root, path string) []string {

@@ -13,6 +13,15 @@ import (
 // hostArtifact stores a tree with a runtime below /opt/rt; its binary is /bin/true under nginx's place.
 func hostArtifact(t *testing.T) Artifact {
 	t.Helper()
+	store, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hostArtifactIn(t, store)
+}
+
+func hostArtifactIn(t *testing.T, store *Store) Artifact {
+	t.Helper()
 	tree := t.TempDir()
 	for path, content := range map[string]string{
 		"usr/sbin/nginx":               "",
@@ -36,10 +45,6 @@ func hostArtifact(t *testing.T) Artifact {
 		}
 	}
 	if err := os.Symlink("cjson.so", filepath.Join(tree, "opt/rt/lualib/json.so")); err != nil {
-		t.Fatal(err)
-	}
-	store, err := Open(t.TempDir())
-	if err != nil {
 		t.Fatal(err)
 	}
 	a, err := store.Put(t.Context(), tree, Manifest{Name: "t", Flavor: nginx.FlavorNginx, Version: "1", Binary: "usr/sbin/nginx", Prefix: "/opt/rt"})

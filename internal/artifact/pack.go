@@ -8,15 +8,17 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 )
 
 // copyTree copies regular files, directories and symbolic links from one directory to another that
-// must not exist, with their permission bits, and fsyncs each file. Anything else is refused.
+// must not exist, and fsyncs each file. Anything else is refused, and more than an artifact may hold.
 func copyTree(ctx context.Context, from, to string) error {
+	if err := checkExtent(ctx, from); err != nil {
+		return err
+	}
 	return filepath.WalkDir(from, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -35,10 +37,7 @@ func copyTree(ctx context.Context, from, to string) error {
 		}
 		switch info.Mode().Type() {
 		case fs.ModeDir:
-			if err := os.Mkdir(target, 0o755); err != nil {
-				return err
-			}
-			return os.Chmod(target, 0o755) // whatever the umask
+			return makeDir(target)
 		case fs.ModeSymlink:
 			link, err := os.Readlink(p)
 			if err != nil {
@@ -55,7 +54,44 @@ func copyTree(ctx context.Context, from, to string) error {
 	})
 }
 
-// copyFile copies one file's content to a new file and fsyncs it.
+// checkExtent fails before anything is copied that would be refused afterwards: somebody's whole disk.
+func checkExtent(ctx context.Context, tree string) error {
+	files, bytes := 0, int64(0)
+	return filepath.WalkDir(tree, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() {
+			bytes += info.Size()
+		}
+		files++
+		if files > 2*maxFiles || info.Mode().IsRegular() && info.Size() > maxFile || bytes > maxTree {
+			return refuse(p, RuleSize, "more than %d bytes in a file, or %d in all, or %d files and directories", maxFile, maxTree, 2*maxFiles)
+		}
+		return nil
+	})
+}
+
+// makeDir makes a directory of an artifact, whatever the umask.
+func makeDir(dir string) error {
+	if err := os.Mkdir(dir, dirMode); err != nil {
+		return err
+	}
+	return os.Chmod(dir, dirMode)
+}
+
+// writable are the bits that let others than the owner write. A build leaves them where the umask was
+// lax; whoever may write a file of an artifact decides what root runs.
+const writable fs.FileMode = 0o022
+
+// copyFile copies one file's content to a new file, without the writable bits, and fsyncs it.
 func copyFile(ctx context.Context, from, to string, mode fs.FileMode) (err error) {
 	src, err := os.Open(from)
 	if err != nil {
@@ -71,20 +107,32 @@ func copyFile(ctx context.Context, from, to string, mode fs.FileMode) (err error
 			err = closeErr
 		}
 	}()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if _, err := io.Copy(dst, src); err != nil {
+	if n, err := io.Copy(dst, io.LimitReader(reader{ctx, src}, maxFile+1)); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
+	} else if n > maxFile {
+		return refuse(from, RuleSize, "it has more than %d bytes", maxFile)
 	}
-	if err := dst.Chmod(mode); err != nil {
+	if err := dst.Chmod(mode &^ writable); err != nil {
 		return err
 	}
 	return dst.Sync()
 }
 
-// scanTree lists and hashes everything below tree, sorted by path.
-func scanTree(tree string) ([]File, error) {
+// notHashed stands for the hash of a file whose content noHash did not read.
+const notHashed = "not hashed"
+
+// noHash looks at a file without reading it.
+func noHash(path string) (sum string, size int64, err error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "", 0, err
+	}
+	return notHashed, info.Size(), nil
+}
+
+// scanTree lists everything below tree, sorted by path. hash, which is hashFile or noHash, tells a
+// file's hash and size.
+func scanTree(tree string, hash func(path string) (string, int64, error)) ([]File, error) {
 	files := []File{}
 	err := filepath.WalkDir(tree, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -116,7 +164,7 @@ func scanTree(tree string) ([]File, error) {
 			if err := checkMode(rel, info.Mode()); err != nil {
 				return err
 			}
-			if f.SHA256, f.Size, err = hashFile(p); err != nil {
+			if f.SHA256, f.Size, err = hash(p); err != nil {
 				return err
 			}
 		default:
@@ -146,38 +194,44 @@ func hashFile(p string) (sum string, size int64, err error) {
 	return hex.EncodeToString(h.Sum(nil)), size, nil
 }
 
+// Modes that leave no choice: what lstat tells of every link, and what a directory gets here and on
+// the host, so that workers find what lies in it.
+const (
+	linkMode fs.FileMode = 0o777
+	dirMode  fs.FileMode = 0o755
+)
+
 // checkMode refuses bits that give rights to whoever runs the file: nothing of an nginx needs them.
-func checkMode(rel string, mode fs.FileMode) error {
-	if mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
-		return fmt.Errorf("%s has mode %v: set-user-ID, set-group-ID and sticky files are refused", rel, mode)
+func checkMode(entry string, mode fs.FileMode) error {
+	if mode&^fs.ModePerm != 0 {
+		return refuse(entry, RuleMode, "%v (%#o): set-user-ID, set-group-ID, sticky and unknown bits", mode, uint32(mode))
 	}
 	return nil
 }
 
-func refuseType(rel string, mode fs.FileMode) error {
-	return fmt.Errorf("%s is of type %v: only files, directories and symbolic links are kept", rel, mode.Type())
-}
-
-// checkLinks demands that every symbolic link leads to something in the tree, an absolute one as if
-// the tree were the root (OpenResty's bin/openresty names the binary by its full path).
-func checkLinks(files []File) error {
-	known := map[string]bool{}
-	for _, f := range files {
-		for p := f.Path; p != "."; p = path.Dir(p) {
-			known[p] = true
-		}
+func checkFileMode(entry string, mode fs.FileMode) error {
+	if mode&writable != 0 {
+		return refuse(entry, RuleMode, "%v: others than the owner may write it", mode)
 	}
-	for _, f := range files {
-		if f.Link == "" {
-			continue
-		}
-		target := f.Link
-		if !path.IsAbs(target) {
-			target = path.Join(path.Dir(f.Path), target)
-		}
-		if target = strings.TrimPrefix(path.Clean(target), "/"); !known[target] {
-			return fmt.Errorf("link %s leads to %s, which is not in the tree", f.Path, f.Link)
-		}
+	if mode&0o400 == 0 {
+		return refuse(entry, RuleMode, "%v: its owner may not read it", mode)
 	}
 	return nil
+}
+
+func refuseType(entry string, mode fs.FileMode) error {
+	return refuse(entry, RuleType, "%v: only files, directories and symbolic links are kept", mode.Type())
+}
+
+// reader notices between two reads that ctx is done. (The context of one copy, not kept longer.)
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
 }

@@ -2,7 +2,6 @@ package artifact
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -31,7 +30,7 @@ func (a Artifact) BinaryPath() string {
 // Verify reads the whole tree and compares it with the manifest: every file's hash, size, mode and
 // link, nothing missing, nothing extra. The error is ErrDamaged and names the first difference.
 func (a Artifact) Verify() error {
-	files, err := scanTree(a.Tree())
+	files, err := scanTree(a.Tree(), hashFile)
 	if err != nil {
 		return fmt.Errorf("verify artifact %s: %w", a.Manifest.ID, err)
 	}
@@ -64,9 +63,9 @@ func firstDifference(want, got []File) string {
 }
 
 func writeManifest(path string, m Manifest) error {
-	text, err := json.MarshalIndent(m, "", "  ")
+	text, err := m.encode()
 	if err != nil {
-		return fmt.Errorf("write manifest: %w", err)
+		return err
 	}
-	return durable.Replace("manifest", path, bytes.NewReader(append(text, '\n')), durable.Private(0o644))
+	return durable.Replace("manifest", path, bytes.NewReader(text), durable.Private(0o644))
 }

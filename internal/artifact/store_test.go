@@ -125,7 +125,7 @@ func TestSameTreeSameArtifact(t *testing.T) {
 	if other.Manifest.ID == first.Manifest.ID {
 		t.Error("another mode, the same ID")
 	}
-	list, err := s.List()
+	list, _, err := s.List()
 	if err != nil || len(list) != 2 {
 		t.Errorf("list: %d artifacts, %v", len(list), err)
 	}
@@ -147,7 +147,7 @@ func TestManyPutsAtOnceGiveOneWholeArtifact(t *testing.T) {
 		})
 	}
 	group.Wait()
-	list, err := s.List()
+	list, _, err := s.List()
 	if err != nil || len(list) != 1 {
 		t.Errorf("list: %d artifacts, %v", len(list), err)
 	}
@@ -170,7 +170,7 @@ func TestPutLeavesNothingWhenItFails(t *testing.T) {
 		"no binary": {func(_ string, m *artifact.Manifest) error {
 			m.Binary = "usr/sbin/nginx"
 			return nil
-		}, "no binary"},
+		}, "no file usr/sbin/nginx"},
 		"a script as binary": {func(tree string, m *artifact.Manifest) error {
 			return os.WriteFile(filepath.Join(tree, m.Binary), []byte("#!/bin/sh\n"), 0o755)
 		}, "ELF"},
