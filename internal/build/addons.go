@@ -51,6 +51,15 @@ func (a addons) flags() []flags.Module {
 	return list
 }
 
+// sources are the directories by name.
+func (a addons) sources() map[string]string {
+	dirs := map[string]string{}
+	for _, item := range a.found {
+		dirs[item.Name] = item.from
+	}
+	return dirs
+}
+
 func (a addons) has(name string) bool {
 	return slices.ContainsFunc(a.found, func(item addon) bool { return item.Name == name })
 }

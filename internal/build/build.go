@@ -56,6 +56,9 @@ func plan(ctx context.Context, r Request) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
+	if pr.needs, err = pr.needs.Verify(ctx, j); err != nil {
+		return Planned{}, err
+	}
 	return Planned{Configure: pr.Configure, Flags: pr.Flags, Lost: pr.losses, Dependencies: pr.needs.Dependencies, Warnings: pr.warnings}, nil
 }
 
@@ -92,9 +95,12 @@ func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepa
 	for _, l := range pr.losses {
 		pr.warnings = append(pr.warnings, l.String())
 	}
-	q := needs.Query{Layout: s.Layout, Nginx: s.Nginx, Configure: pr.Configure, PCRE1: s.PCRE1()}
+	q := needs.Query{Layout: s.Layout, Nginx: s.Nginx, Configure: pr.Configure, PCRE1: s.PCRE1(), Modules: pr.addons.sources()}
 	if pr.needs, err = needs.Predict(ctx, j, q, release); err != nil {
 		return prepared{}, err
+	}
+	for _, note := range pr.needs.Notes {
+		pr.warnings = append(pr.warnings, note.String())
 	}
 	return pr, nil
 }
@@ -244,7 +250,13 @@ func obtain(ctx context.Context, r Request, j *job.Job, s source.Source, pr prep
 	if a, err := stored(store, key); !errors.Is(err, artifact.ErrNotFound) {
 		return a, true, err
 	}
+	if pr.needs, err = pr.needs.Verify(ctx, j); err != nil {
+		return artifact.Artifact{}, false, err
+	}
 	if err := pr.needs.Missing(); err != nil {
+		return artifact.Artifact{}, false, err
+	}
+	if err := checkRoom(r.WorkDir, workRoom); err != nil {
 		return artifact.Artifact{}, false, err
 	}
 	if a, err = assemble(ctx, r, j, s, pr, store); err != nil {

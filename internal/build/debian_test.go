@@ -95,8 +95,9 @@ server {
 }`, `
 all() { for path in index.html lua echo perl; do serves http://127.0.0.1:8080/$path; done; }
 all >/tmp/before; loaded >/tmp/loaded
-apt -y --no-install-recommends install libgd-dev libgeoip-dev libxslt1-dev libxml2-dev libperl-dev
-id=$("$GRAFT" build --source distro 2>/tmp/build) || { cat /tmp/build >&2; exit 1; }
+! "$GRAFT" build --source distro >/dev/null 2>/tmp/build # what is missing is told together, with one command
+grep -q 'apt-get install .*libxslt1-dev.*libgd-dev.*libgeoip-dev.*libperl-dev' /tmp/build || { cat /tmp/build >&2; exit 1; }
+id=$("$GRAFT" build --source distro --install-deps --yes 2>/tmp/build) || { cat /tmp/build >&2; exit 1; }
 migrate "$id"
 nginx -t 2>/tmp/test || { cat /tmp/test >&2; exit 1; }
 nginx -s reload
@@ -156,11 +157,10 @@ func TestFlagsOfTheManualProcedure(t *testing.T) {
 	d := debian{t, graftProgram(t)}
 	out := d.run(script("", `server { listen 127.0.0.1:8080; root html; }`, `
 serves http://127.0.0.1:8080/index.html >/tmp/before
-apt -y --no-install-recommends install libgd-dev libgeoip-dev libxslt1-dev libxml2-dev
 cat >/tmp/like <<'END'
 `+string(text)+`
 END
-id=$("$GRAFT" build --source distro --like /tmp/like 2>/tmp/build) || { cat /tmp/build >&2; exit 1; }
+id=$("$GRAFT" build --source distro --like /tmp/like --install-deps --yes 2>/tmp/build) || { cat /tmp/build >&2; exit 1; }
 migrate "$id"
 serves http://127.0.0.1:8080/index.html | diff /tmp/before - >&2
 cat >/etc/nginx/conf.d/graft.conf <<'END'

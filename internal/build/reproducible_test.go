@@ -76,7 +76,7 @@ func TestTwoBuildsInDifferentDirectoriesAreByteIdentical(t *testing.T) {
 		}
 	}
 	// A plain nginx's modules lie in a directory of its version: the next version's do not meet them.
-	want := "/opt/ngx/sbin/nginx\n/usr/local/lib/graft/nginx-1.22.1/nginx/modules/ngx_http_hello_module.so\n/usr/local/lib/graft/nginx-1.22.1/nginx/modules/ngx_mail_module.so\n"
+	want := "/opt/ngx/sbin/nginx\n/usr/local/graft/nginx-1.22.1/nginx/modules/ngx_http_hello_module.so\n/usr/local/graft/nginx-1.22.1/nginx/modules/ngx_mail_module.so\n"
 	if names != want {
 		t.Errorf("files:\n%swant:\n%s", names, want)
 	}

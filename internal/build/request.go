@@ -141,7 +141,7 @@ func (r Request) query() source.Query {
 func (r Request) settled(s source.Source) Request {
 	fallback := DefaultPrefix
 	if s.Layout == source.LayoutNginx {
-		fallback = path.Join("/usr/local/lib/graft", s.Name+"-"+s.Version)
+		fallback = path.Join("/usr/local/graft", s.Name+"-"+s.Version)
 	}
 	r.Prefix = cmp.Or(r.Prefix, fallback)
 	return r

@@ -109,7 +109,7 @@ func (a *app) migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			built, err := a.build(ctx, request)
+			built, err := a.build(ctx, request, sources.install)
 			if err != nil {
 				return err
 			}

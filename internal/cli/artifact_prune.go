@@ -102,7 +102,7 @@ func (a *app) survey(store *artifact.Store, policy artifact.Policy) (artifact.Pr
 	if err != nil {
 		return artifact.Pruning{}, err
 	}
-	used, err := needs(state)
+	used, err := migrationsUse(state)
 	if err != nil {
 		return artifact.Pruning{}, err
 	}
@@ -123,9 +123,9 @@ func (u uses) why(id, binary string) string {
 	return u.binaries[binary]
 }
 
-// needs reads all migrations. One that cannot be read counts as not over; one whose plan cannot be read
+// migrationsUse reads all migrations. One that cannot be read counts as not over; one whose plan cannot be read
 // is an error, since nobody knows what it needs.
-func needs(state migrate.State) (uses, error) {
+func migrationsUse(state migrate.State) (uses, error) {
 	u := uses{ids: map[string]string{}, binaries: map[string]string{}}
 	records, err := migrations(state)
 	if err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/build"
 	"graft/internal/build/job"
+	"graft/internal/build/needs"
 	"graft/internal/build/source"
 	"graft/internal/nginx"
 )
@@ -27,6 +29,7 @@ type buildFlags struct {
 	prefix  string
 	jobs    int
 	refresh bool
+	install bool
 }
 
 func (b *buildFlags) add(cmd *cobra.Command) {
@@ -41,6 +44,7 @@ func (b *buildFlags) add(cmd *cobra.Command) {
 	f.StringArrayVar(&b.without, "without-flag", nil, "configure argument, or name of one, to leave out")
 	f.StringVar(&b.prefix, "openresty-prefix", "", "where LuaJIT, lualib and .so modules lie (default "+build.DefaultPrefix+")")
 	f.IntVarP(&b.jobs, "jobs", "j", 0, "compilers at once (0: one per core)")
+	f.BoolVar(&b.install, "install-deps", false, "install what the build needs and this machine lacks, with its package manager; asks first")
 	f.BoolVar(&b.refresh, "refresh", false, "ask the distribution for newer packages")
 }
 
@@ -69,7 +73,7 @@ func (a *app) buildCommand() *cobra.Command {
 				}
 				return a.answer(planned, func(w io.Writer) { showPlannedBuild(w, planned) })
 			}
-			result, err := a.build(cmd.Context(), request)
+			result, err := a.build(cmd.Context(), request, flags.install)
 			if err != nil {
 				return err
 			}
@@ -140,8 +144,40 @@ func (a *app) resemble(ctx context.Context, r build.Request, like string) (build
 	return r, nil
 }
 
-// build shows the progress on stderr: a line that changes on a terminal, a line a step elsewhere.
-func (a *app) build(ctx context.Context, r build.Request) (build.Result, error) {
+// build builds, and installs first what is missing for that, if the user wants it.
+func (a *app) build(ctx context.Context, r build.Request, install bool) (build.Result, error) {
+	result, err := a.buildOnce(ctx, r)
+	missing, ok := errors.AsType[*needs.MissingError](err)
+	switch {
+	case !ok:
+		return result, err
+	case !install:
+		return result, &Error{CodeFailed, err, "graft installs them with --install-deps; nothing was changed"}
+	}
+	if err := a.installDeps(ctx, missing); err != nil {
+		return result, err
+	}
+	return a.buildOnce(ctx, r)
+}
+
+func (a *app) installDeps(ctx context.Context, missing *needs.MissingError) error {
+	release, err := source.ReadOSRelease("/etc/os-release")
+	if err != nil {
+		return err
+	}
+	proposal, err := missing.Propose(ctx, job.Silent(), release)
+	if err != nil {
+		return err
+	}
+	a.say("to install: %s", proposal)
+	if err := a.confirm("Install these packages?"); err != nil {
+		return err
+	}
+	return proposal.Run(ctx, job.Silent())
+}
+
+// buildOnce shows the progress on stderr: a line that changes on a terminal, a line a step elsewhere.
+func (a *app) buildOnce(ctx context.Context, r build.Request) (build.Result, error) {
 	store, err := a.store()
 	if err != nil {
 		return build.Result{}, err
