@@ -95,6 +95,7 @@ server {
 }`, `
 all() { for path in index.html lua echo perl; do serves http://127.0.0.1:8080/$path; done; }
 all >/tmp/before; loaded >/tmp/loaded
+apt -y remove libgd-dev libgeoip-dev libxslt1-dev libperl-dev
 ! "$GRAFT" build --source distro >/dev/null 2>/tmp/build # what is missing is told together, with one command
 grep -q 'apt-get install .*libxslt1-dev.*libgd-dev.*libgeoip-dev.*libperl-dev' /tmp/build || { cat /tmp/build >&2; exit 1; }
 id=$("$GRAFT" build --source distro --install-deps --yes 2>/tmp/build) || { cat /tmp/build >&2; exit 1; }
