@@ -70,6 +70,7 @@ type prepared struct {
 	losses   []Lost
 	warnings []string
 	needs    needs.Prediction
+	release  source.OSRelease
 	old      *elffile.File // what the running binary's file says of itself; nil: not at hand
 }
 
@@ -78,7 +79,7 @@ func prepare(ctx context.Context, r Request, j *job.Job, s source.Source) (prepa
 	if err != nil {
 		return prepared{}, err
 	}
-	pr := prepared{}
+	pr := prepared{release: release}
 	if pr.old, err = readOld(r); err != nil {
 		return prepared{}, err
 	}
@@ -260,7 +261,7 @@ func obtain(ctx context.Context, r Request, j *job.Job, s source.Source, pr prep
 		return artifact.Artifact{}, false, err
 	}
 	if a, err = assemble(ctx, r, j, s, pr, store); err != nil {
-		return artifact.Artifact{}, false, err
+		return artifact.Artifact{}, false, explained(err, pr.release)
 	}
 	return a, false, store.Remember(key, a.Manifest.ID)
 }

@@ -238,25 +238,32 @@ func listing(t *testing.T, dir string) []string {
 	return lines
 }
 
-func TestFailureShowsTheLinesThatMatterAndTheLog(t *testing.T) {
-	dir := t.TempDir()
-	err := build.Unpack(t.Context(), build.Request{Like: debian12(t), Source: source.Distro, CacheDir: buildtest.CacheDir(t)}, dir)
+func TestFailureShowsTheLinesThatMatterWhatTheyMeanAndTheLog(t *testing.T) {
+	tree := nginxTree(t)
+	file := filepath.Join(tree, "src/core/nginx.c")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(file, append([]byte("#include <abacus.h>\n"), text...), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	like := nginx.Build{Version: "1.22.1", Prefix: "/usr/share/nginx/", Configure: []string{
-		"--with-cc-opt=-march=abacus", "--without-http_rewrite_module", "--without-http_gzip_module"}}
+		"--without-http", "--without-http_rewrite_module", "--without-http_gzip_module"}}
 	state, err := artifact.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := build.Request{Like: like, Source: filepath.Join(dir, "nginx"), CacheDir: t.TempDir()}
+	r := build.Request{Like: like, Source: tree, CacheDir: t.TempDir()}
 	_, err = build.Build(t.Context(), r, state, nil)
 	var tool *job.ToolError
 	if !errors.As(err, &tool) {
 		t.Fatalf("error: %v", err)
 	}
-	for _, want := range []string{"./configure: error: ", "abacus"} {
+	if failed, ok := errors.AsType[*build.FailedError](err); !ok || !strings.Contains(failed.What, "abacus.h") || !strings.Contains(failed.Remedy, "abacus.h") {
+		t.Errorf("explained as %+v", failed)
+	}
+	for _, want := range []string{"nginx.c:1", "abacus"} {
 		if !strings.Contains(strings.Join(tool.Lines, "\n"), want) {
 			t.Errorf("lines lack %q: %q", want, tool.Lines)
 		}

@@ -111,6 +111,26 @@ nginx -s reload
 all >/tmp/back; loaded >/tmp/loaded-back
 diff /tmp/before /tmp/back >&2
 diff /tmp/loaded /tmp/loaded-back >&2
+
+# A module that no package has: what needs it is told before the build.
+apt -y --no-install-recommends install libnginx-mod-http-auth-pam
+rm /etc/nginx/modules-enabled/*auth-pam.conf
+mkdir /opt/modules && cp /usr/lib/nginx/modules/ngx_http_auth_pam_module.so /opt/modules/
+echo 'load_module /opt/modules/ngx_http_auth_pam_module.so;' >/etc/nginx/modules-enabled/90-own.conf
+cat >/etc/nginx/conf.d/pam.conf <<'END'
+server {
+	listen 127.0.0.1:8081;
+	location / { auth_pam "who is it"; }
+}
+END
+nginx -s reload
+"$GRAFT" build --source distro --dry-run >/tmp/dry
+grep -q 'the target will not have ngx_http_auth_pam_module.*90-own.conf:1.*--add-module DIR.*auth_pam at /etc/nginx/conf.d/pam.conf:3' /tmp/dry || { cat /tmp/dry >&2; exit 1; }
+id=$("$GRAFT" build --source distro 2>/tmp/build)
+grep -q '^warning: the target will not have ngx_http_auth_pam_module' /tmp/build || { cat /tmp/build >&2; exit 1; }
+# The same nginx with the same signature would load the old file: the plan says which, and that it proves little.
+"$GRAFT" plan --to "$id" >/tmp/plan
+grep -A2 '^warning *module-signature' /tmp/plan | grep -q '/opt/modules/ngx_http_auth_pam_module.so (/etc/nginx/modules-enabled/90-own.conf:1)$' || { cat /tmp/plan >&2; exit 1; }
 `))
 	checkPlan(t, out)
 }

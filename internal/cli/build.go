@@ -148,7 +148,10 @@ func (a *app) resemble(ctx context.Context, r build.Request, like string) (build
 func (a *app) build(ctx context.Context, r build.Request, install bool) (build.Result, error) {
 	result, err := a.buildOnce(ctx, r)
 	missing, ok := errors.AsType[*needs.MissingError](err)
+	failed, known := errors.AsType[*build.FailedError](err)
 	switch {
+	case known:
+		return result, &Error{CodeFailed, err, failed.Remedy}
 	case !ok:
 		return result, err
 	case !install:

@@ -225,7 +225,7 @@ func (t *lineTail) line(line []byte) {
 }
 
 // telling fits the lines by which configure, the compiler, the linker, make and apt say what is wrong.
-var telling = regexp.MustCompile(`(?i)\berror\b|^E: |undefined reference|not found|No such file|No space left|\*\*\* |cannot |fatal`)
+var telling = regexp.MustCompile(`(?i)\berror\b|^E: |undefined reference|not found|No such file|No space left|\*\*\* |can ?not |fatal|recompile with|\bkilled\b|memory|[Pp]ermission denied|clock skew`)
 
 // Telling returns up to five lines of a program's output that tell why it failed.
 func Telling(output string) []string {
