@@ -20,8 +20,6 @@ const (
 	// Of layoutKnown, since 1.9.11.
 	moduleVersion   = 40
 	moduleSignature = 48
-
-	moduleSize = 200 // of layoutKnown, with its hooks
 )
 
 func (l layout) commands() uint64 { return uint64(l) - wordSize }

@@ -201,7 +201,7 @@ func (m *image) relocateAll(table []byte, kinds relocations) {
 		case kind == kinds.relative:
 			m.point(at, addend)
 		case kind == kinds.absolute || kind == kinds.slot:
-			target := uint64(imported)
+			var target uint64 = imported
 			if sym < uint64(len(m.symbols)) && m.symbols[sym].defined {
 				target = m.symbols[sym].value + addend
 			}
