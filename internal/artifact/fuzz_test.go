@@ -4,17 +4,24 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // FuzzImport changes archives beneath their compression, whose checksum would stop every change. With
 // reseal the manifest is given the ID that its changed content should have, as a forger would: then what
 // follows the manifest is what is put to the test.
 //
-// Whatever is imported, nothing outside of the store is written, and what the store then holds is what its
-// own manifest says, under its own ID.
+// Whatever is imported, nothing outside of the store is written, what the store then holds is what its
+// own manifest says, under its own ID, and memory stays bounded.
 func FuzzImport(f *testing.F) {
 	for _, list := range [][]hostile{hostileArchives(), hostileManifests()} {
 		for _, h := range list {
@@ -34,11 +41,15 @@ func FuzzImport(f *testing.F) {
 			data = resealed(data)
 		}
 		s, dir := freshStore(t)
-		sentinel := filepath.Join(dir, "sentinel")
-		if err := os.WriteFile(sentinel, []byte("untouched"), 0o600); err != nil {
-			t.Fatal(err)
+		before := outside(t, dir)
+		archive := compress(t, data)
+		var start, end runtime.MemStats
+		runtime.ReadMemStats(&start)
+		got, err := s.Import(t.Context(), bytes.NewReader(archive), "")
+		runtime.ReadMemStats(&end)
+		if taken := end.TotalAlloc - start.TotalAlloc; taken > maxImportMemory {
+			t.Errorf("%d bytes took %d bytes of memory", len(data), taken)
 		}
-		got, err := s.Import(t.Context(), bytes.NewReader(compress(t, data)), "")
 		if err != nil {
 			holdsNothing(t, s)
 		} else if err := got.Artifact.Verify(); err != nil {
@@ -46,19 +57,54 @@ func FuzzImport(f *testing.F) {
 		} else if sum, err := got.Artifact.Manifest.sum(); err != nil || sum != got.Artifact.Manifest.ID || filepath.Base(got.Artifact.Dir) != sum {
 			t.Errorf("imported as %s, whose content is %s, %v", filepath.Base(got.Artifact.Dir), sum, err)
 		}
-		entries, err := os.ReadDir(dir)
+		if diff := cmp.Diff(before, outside(t, dir)); diff != "" {
+			t.Errorf("something outside of the store has changed:\n%s", diff)
+		}
+	})
+}
+
+// maxImportMemory is what an import of at most 1 MiB may take together, freed or not: zstd's window,
+// and some copies of the manifest.
+const maxImportMemory = 96 << 20
+
+// outside makes, if they are not there, files and links beside the store that a hostile archive would
+// reach for, and lists all that is there.
+func outside(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	etc := filepath.Join(dir, "etc")
+	if !exists(etc) {
+		err := errors.Join(os.Mkdir(etc, 0o755), os.WriteFile(filepath.Join(etc, "passwd"), []byte("root"), 0o600),
+			os.Symlink("etc", filepath.Join(dir, "opt")), os.Symlink(etc, filepath.Join(dir, "tree")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range entries {
-			if e.Name() != "sentinel" && e.Name() != "state" {
-				t.Errorf("written beside the store: %s", e.Name())
-			}
+	}
+	found := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
 		}
-		if text, err := os.ReadFile(sentinel); err != nil || string(text) != "untouched" {
-			t.Errorf("the file beside the store: %q, %v", text, err)
+		if d.Name() == "state" && d.IsDir() {
+			return fs.SkipDir
 		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		text, link := []byte{}, ""
+		switch info.Mode().Type() {
+		case 0:
+			text, err = os.ReadFile(path)
+		case fs.ModeSymlink:
+			link, err = os.Readlink(path)
+		}
+		found[path] = fmt.Sprintf("%v %q %q", info.Mode(), text, link)
+		return err
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 // beneath is what a whole zstd frame holds; some hostile archives are none.
@@ -74,7 +120,7 @@ func beneath(archive []byte) (data []byte, ok bool) {
 }
 
 type bounded struct {
-	r    interface{ Read([]byte) (int, error) }
+	r    io.Reader
 	left int
 }
 
@@ -95,7 +141,7 @@ func resealed(data []byte) []byte {
 		return data
 	}
 	text := make([]byte, h.Size)
-	if _, err := r.Read(text); err != nil && len(text) == 0 {
+	if _, err := io.ReadFull(r, text); err != nil {
 		return data
 	}
 	var m Manifest
@@ -116,7 +162,7 @@ func resealed(data []byte) []byte {
 	if _, err := w.Write(text); err != nil || w.Flush() != nil {
 		return data
 	}
-	rest := 512 + (h.Size+511)/512*512
+	rest := block + (h.Size+block-1)/block*block
 	if rest > int64(len(data)) {
 		return data
 	}
