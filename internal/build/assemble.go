@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"graft/internal/artifact"
@@ -38,14 +37,11 @@ func (r Request) steps() []string {
 
 // assemble builds in a directory of its own, which is gone afterwards, and stores the result.
 func assemble(ctx context.Context, r Request, j *job.Job, s source.Source, pr prepared, store *artifact.Store) (a artifact.Artifact, err error) {
-	if err := os.MkdirAll(r.WorkDir, 0o755); err != nil {
-		return artifact.Artifact{}, err
-	}
-	work, err := os.MkdirTemp(r.WorkDir, "build-*")
+	work, done, err := makeWork(r.WorkDir)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, done()) }()
 
 	j.Step(stepUnpack, s.Name+" "+s.Version)
 	l, err := layOut(ctx, j, s, pr, work)
