@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"graft/internal/durable"
@@ -191,4 +192,50 @@ func hashOf(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return sum
+}
+
+// An administrator's link from the runtime's place into /etc must not become a way there.
+func TestPlaceDoesNotGoThroughALinkIntoEtc(t *testing.T) {
+	a, root, record := hostArtifact(t), t.TempDir(), t.TempDir()
+	for _, dir := range []string{"etc/nginx", "opt/rt"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../../etc/nginx", filepath.Join(root, "opt/rt/lualib")); err != nil {
+		t.Fatal(err)
+	}
+	before := list(t, root)
+	_, err := a.Place(root, record)
+	refused(t, err, RuleConfig, "opt/rt/lualib/")
+	if after := list(t, root); after != before {
+		t.Errorf("placed: %s, was %s", after, before)
+	}
+}
+
+// Workers run as another user: what graft's own umask would hide from them, they would not find.
+func TestWhatIsPlacedCanBeReadByWorkersWhateverTheUmask(t *testing.T) {
+	tree := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(tree, "opt/rt/site/empty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tree, "opt/rt/nginx"), smallELF(t, "libc.so.6"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	s, _ := freshStore(t)
+	a, err := s.Put(t.Context(), tree, Manifest{Name: "t", Binary: "opt/rt/nginx", Prefix: "/opt/rt"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	if _, err := a.Place(root, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]os.FileMode{"opt": 0o755, "opt/rt": 0o755, "opt/rt/nginx": 0o755, "opt/rt/site/empty": 0o755} {
+		if info, err := os.Stat(filepath.Join(root, path)); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want %v", path, info.Mode(), err, want)
+		}
+	}
 }

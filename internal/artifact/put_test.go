@@ -180,3 +180,7 @@ func TestAnArtifactThatBreaksARuleIsNotReadFromTheStore(t *testing.T) {
 	_, err := s.Get(f.manifest.ID)
 	refused(t, err, RulePrefix, "prefix")
 }
+
+func sampleBuild() nginx.Build {
+	return nginx.Build{Flavor: nginx.FlavorNginx, Version: "1.22.1", Configure: []string{"--with-threads"}, BuiltWith: "OpenSSL 3.0.11"}
+}
