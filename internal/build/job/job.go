@@ -180,7 +180,8 @@ func (j *Job) Run(ctx context.Context, c Command) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		err = ctx.Err()
+		// What it was doing when it was stopped tells nothing.
+		return &ToolError{Args: c.Args, Log: j.Log, Err: ctx.Err()}
 	}
 	return &ToolError{Args: c.Args, Lines: tail.relevant(), Log: j.Log, Err: err}
 }
