@@ -36,7 +36,7 @@ func ReadAddon(dir string) (Addon, error) {
 		return Addon{}, fmt.Errorf("read the addon: %w", err)
 	}
 	defer root.Close()
-	r := &addonReader{root: root, budget: maxAddonRead, source: cSource{macros: map[string]string{}, texts: map[string]string{}}}
+	r := &addonReader{root: root, budget: maxAddonRead, seen: map[string]bool{}, source: cSource{macros: map[string]string{}, texts: map[string][]string{}}}
 	if err := r.config(); err != nil {
 		return Addon{}, fmt.Errorf("read the addon in %s: %w", dir, err)
 	}
@@ -51,9 +51,10 @@ type addonReader struct {
 	budget int64 // bytes that may still be read
 
 	name   string
-	named  []string // words where config names modules
-	parts  []string // directories of files that config sources
-	files  []string // C files that config names, inside the directory
+	named  []string        // words where config names modules
+	parts  []string        // directories of files that config sources
+	seen   map[string]bool // words of named and files
+	files  []string        // C files that config names, inside the directory
 	source cSource
 }
 
@@ -66,7 +67,7 @@ func (r *addonReader) config() error {
 	if err != nil {
 		return err
 	}
-	sh := &shell{vars: map[string]string{"ngx_addon_dir": addonDir}, assign: r.assigned, budget: maxAddonRead}
+	sh := &shell{vars: map[string]string{"ngx_addon_dir": addonDir}, assign: r.assigned, budget: maxAddonFile}
 	sourced := 0
 	sh.source = func(name string) {
 		inside, ok := strings.CutPrefix(path.Clean(name), addonDir+"/")
@@ -91,14 +92,16 @@ func (r *addonReader) assigned(name, value string) {
 		r.name = value
 	case name == "ngx_module_name", strings.HasSuffix(name, "_MODULES"), strings.HasSuffix(name, "_MODULE"):
 		for _, w := range words {
-			if len(r.named) < maxModules && nameLength(w) == len(w) && !slices.Contains(r.named, w) {
+			if len(r.named) < maxModules && nameLength(w) == len(w) && !r.seen[w] {
+				r.seen[w] = true
 				r.named = append(r.named, w)
 			}
 		}
 	}
 	for _, w := range words {
 		inside, ok := strings.CutPrefix(path.Clean(w), addonDir+"/")
-		if ok && isCSource(inside) && len(r.files) < maxAddonFiles && !slices.Contains(r.files, inside) {
+		if ok && isCSource(inside) && len(r.files) < maxAddonFiles && !r.seen[inside] {
+			r.seen[inside] = true
 			r.files = append(r.files, inside)
 		}
 	}

@@ -11,12 +11,9 @@ type cSource struct {
 	modules    []string // ngx_module_t NAME = …
 	directives []string // of all tables of ngx_command_t
 	macros     map[string]string
-	tables     []string          // the text of those tables, for when all macros are known
-	texts      map[string]string // of each file, by base name, without comments
+	tables     []string            // the text of those tables, for when all macros are known
+	texts      map[string][]string // of each file, by base name, without comments
 }
-
-// maxTables bounds the tables of one file: each is read to its end, which a hostile one may not have.
-const maxTables = 64
 
 var (
 	cModule  = regexp.MustCompile(`\bngx_module_t\s+(\w+)\s*=`)
@@ -31,12 +28,19 @@ var (
 // read adds what one file defines, and returns the base names of those it includes. Both branches of a preprocessor condition count, but for #if 0.
 func (c *cSource) read(base, text string) (includes []string) {
 	text = withoutDisabled(withoutComments(text))
-	c.texts[base] += text
+	c.texts[base] = append(c.texts[base], text)
 	for _, m := range cModule.FindAllStringSubmatch(text, -1) {
 		c.modules = append(c.modules, m[1])
 	}
-	for _, at := range cTable.FindAllStringIndex(text, maxTables) {
-		c.tables = append(c.tables, text[at[1]-1:at[1]-1+braces(text[at[1]-1:])])
+	for rest := text; ; {
+		at := cTable.FindStringIndex(rest)
+		if at == nil {
+			break
+		}
+		rest = rest[at[1]-1:]
+		n := braces(rest)
+		c.tables = append(c.tables, rest[:n])
+		rest = rest[n:]
 	}
 	for _, m := range cMacro.FindAllStringSubmatch(text, -1) {
 		c.macros[m[1]] = m[2]
@@ -55,10 +59,16 @@ func included(text string) []string {
 
 // finish reads the tables, now that the macros of all files are known.
 func (c *cSource) finish() {
+	done := map[string]bool{}
 	for _, table := range c.tables {
 		c.entries(cCommand, table)
 		for _, base := range included(table) {
-			c.entries(cEntry, c.texts[base])
+			if !done[base] {
+				done[base] = true
+				for _, text := range c.texts[base] {
+					c.entries(cEntry, text)
+				}
+			}
 		}
 	}
 }
