@@ -180,10 +180,12 @@ func TestARevokedKeyIsNotTrusted(t *testing.T) {
 	refused(t, err, fetch.WrongKey, "revoked")
 }
 
-func TestARevocationByAnotherKeySaysNothing(t *testing.T) {
+func TestARevocationThatTheKeyDidNotMakeSaysNothing(t *testing.T) {
 	k, other := releaseKey(), strangerKey()
 	foreign := claim{kind: packet.SigTypeKeyRevocation}.ofItself(t, other, "")
-	keys := trusting(t, slices.Concat(public(k), foreign))
+	forged := claim{kind: packet.SigTypeKeyRevocation}.ofItself(t, k, "")
+	forged[len(forged)-1] ^= 1
+	keys := trusting(t, slices.Concat(public(k), foreign, forged))
 	if _, err := judge(t, keys, recipe{}.sign(k, content)); err != nil {
 		t.Error(err)
 	}

@@ -65,11 +65,11 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	n := len(o.asked)
 	o.asked = append(o.asked, r.Clone(context.Background()))
-	content, etag := o.content, o.etag
+	content, etag, script := o.content, o.etag, o.script
 	o.mu.Unlock()
 	w = &counting{w, o}
-	if n < len(o.script) && o.script[n] != nil {
-		o.script[n](w, r)
+	if n < len(script) && script[n] != nil {
+		script[n](w, r)
 		return
 	}
 	w.Header().Set("ETag", etag)
@@ -102,6 +102,13 @@ func (o *origin) bytesSent() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.sent
+}
+
+// answers as the script says, from now on, those who come from other processes too.
+func (o *origin) answers(script ...http.HandlerFunc) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.script = script
 }
 
 // becomes another file.

@@ -87,7 +87,7 @@ func start(t *testing.T, c child, env ...string) (cmd *exec.Cmd, said *bytes.Buf
 
 func TestAKilledDownloadIsGoneOnWith(t *testing.T) {
 	o := newOrigin(t, overHTTP)
-	o.script = []http.HandlerFunc{o.hang(300_000)}
+	o.answers(o.hang(300_000))
 	r := o.request(t)
 	cmd, said := start(t, child{URL: r.URL, Dir: r.Dir})
 	part := filepath.Join(r.Dir, "openresty-1.2.3.4.tar.gz.part")

@@ -14,7 +14,7 @@ func redirect(to string) http.HandlerFunc {
 
 func TestARedirectWithinHTTPSIsFollowed(t *testing.T) {
 	o := newOrigin(t, overTLS)
-	o.script = []http.HandlerFunc{redirect("/elsewhere")}
+	o.answers(redirect("/elsewhere"))
 	mustFetch(t, o.request(t), o.content)
 }
 

@@ -18,7 +18,7 @@ func page() string {
 <!-- <li><a href="https://openresty.org/download/openresty-9.9.9.9.tar.gz">not yet</a></li> -->
 <p>openresty-8.8.8.8.tar.gz is what we would like to have.</p>
 <script>var next = '<a href="https://openresty.org/download/openresty-7.7.7.7.tar.gz">';</script>
-<ul><li>64-bit: <a href="https://openresty.org/download/openresty-6.6.6.6-win64.zip">zip</a></li>`)
+<ul data-next="https://openresty.org/download/openresty-5.5.5.5.tar.gz"><li>64-bit: <a href="https://openresty.org/download/openresty-6.6.6.6-win64.zip">zip</a></li>`)
 	for _, v := range []string{"1.9.15.1", "1.27.1.2", "1.31.1.1", "1.31.0.12", "1.31.1.2rc1", "1.31.1.1rc9", "1.21.4.1"} {
 		fmt.Fprintf(&b, `<li><a href="https://openresty.org/download/openresty-%[1]s.tar.gz">openresty-%[1]s.tar.gz</a>&nbsp; 5.9MB
 <a href="https://openresty.org/download/openresty-%[1]s.tar.gz.asc">PGP</a> <a href="changelog.html">Changes</a></li>`, v)

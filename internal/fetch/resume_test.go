@@ -31,7 +31,7 @@ func (o *origin) ranges() []string {
 
 func TestATruncatedBodyIsGoneOnWithWhereItEnded(t *testing.T) {
 	o := newOrigin(t, overHTTP)
-	o.script = []http.HandlerFunc{o.cut(400_000)}
+	o.answers(o.cut(400_000))
 	r := o.request(t)
 	mustFetch(t, r, o.content)
 	if got := o.ranges(); !slices.Equal(got, []string{"", "bytes=400000-"}) {
@@ -52,7 +52,7 @@ func TestAnotherRunGoesOnWhereTheFirstEnded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOrigin(t, overHTTP)
-			o.script = []http.HandlerFunc{end(o)}
+			o.answers(end(o))
 			r := o.request(t)
 			r.Attempts = 1
 			ctx, cancel := context.WithCancel(t.Context())
@@ -82,7 +82,7 @@ func TestAnotherRunGoesOnWhereTheFirstEnded(t *testing.T) {
 
 func TestAPartThatIsWholeIsNotAskedFor(t *testing.T) {
 	o := newOrigin(t, overHTTP)
-	o.script = []http.HandlerFunc{o.cut(300_000)}
+	o.answers(o.cut(300_000))
 	r := o.request(t)
 	r.Attempts = 1
 	mustFail(t, r, "300000 of 1048576 bytes", "goes on after the 300000 bytes")
@@ -103,7 +103,7 @@ func TestAServerThatIgnoresTheRangeIsTakenFromTheStart(t *testing.T) {
 		w.Header().Set("ETag", `"one"`)
 		_, _ = w.Write(o.content)
 	}
-	o.script = []http.HandlerFunc{o.cut(300_000), whole}
+	o.answers(o.cut(300_000), whole)
 	mustFetch(t, o.request(t), o.content)
 	if got := o.ranges(); !slices.Equal(got, []string{"", "bytes=300000-"}) {
 		t.Errorf("asked for %q", got)
@@ -112,7 +112,7 @@ func TestAServerThatIgnoresTheRangeIsTakenFromTheStart(t *testing.T) {
 
 func TestAFileThatChangedBetweenAttemptsIsTakenFromTheStart(t *testing.T) {
 	o := newOrigin(t, overHTTP)
-	o.script = []http.HandlerFunc{o.cut(300_000)}
+	o.answers(o.cut(300_000))
 	r := o.request(t)
 	r.Attempts = 1
 	mustFail(t, r)
@@ -150,7 +150,7 @@ func TestAPartThatDoesNotFitIsNotAppended(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOrigin(t, overHTTP)
-			o.script = []http.HandlerFunc{o.cut(had), answer}
+			o.answers(o.cut(had), answer)
 			mustFetch(t, o.request(t), o.content)
 			if got := o.ranges(); !slices.Equal(got, []string{"", "bytes=300000-", ""}) {
 				t.Errorf("asked for %q", got)
@@ -160,24 +160,54 @@ func TestAPartThatDoesNotFitIsNotAppended(t *testing.T) {
 }
 
 func TestAPartThatWasNotAskedForIsNotTaken(t *testing.T) {
+	for _, from := range []int{0, 10} {
+		o := newOrigin(t, overHTTP)
+		o.answers(partial(o.content, from))
+		mustFetch(t, o.request(t), o.content)
+		if n := len(o.requests()); n != 2 {
+			t.Errorf("asked %d times", n)
+		}
+	}
+}
+
+func TestARestThatEndsEarlyIsGoneOnWithToo(t *testing.T) {
 	o := newOrigin(t, overHTTP)
-	o.script = []http.HandlerFunc{partial(o.content, 10)}
+	short := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes 300000-%d/%d", len(o.content)-1, len(o.content)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(o.content[300_000:400_000])
+		_ = http.NewResponseController(w).Flush() // chunked: it ends as if it were whole
+	}
+	o.answers(o.cut(300_000), short)
 	mustFetch(t, o.request(t), o.content)
+	if got := o.ranges(); !slices.Equal(got, []string{"", "bytes=300000-", "bytes=400000-"}) {
+		t.Errorf("asked for %q", got)
+	}
 }
 
 func TestPartsOfTwoFilesWithOneValidatorAreFoundOutByTheSum(t *testing.T) {
-	o := newOrigin(t, overHTTP)
-	o.script = []http.HandlerFunc{o.cut(300_000)}
-	r := o.request(t)
-	r.Attempts = 1
-	mustFail(t, r)
-	changed := slices.Clone(o.content)
-	changed[5] ^= 1
-	o.becomes(changed, `"one"`)
-	r.SHA256 = sum(changed)
-	mustFetch(t, r, changed)
-	if got := o.ranges(); !slices.Equal(got, []string{"", "bytes=300000-", ""}) {
-		t.Errorf("asked for %q", got)
+	for name, runs := range map[string]int{"in one run": 1, "in two runs": 2} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrigin(t, overHTTP)
+			changed := slices.Clone(o.content)
+			changed[5] ^= 1
+			cut := o.cut(300_000)
+			o.script = []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
+				defer o.becomes(changed, `"one"`)
+				cut(w, r)
+			}}
+			r := o.request(t)
+			if runs == 2 {
+				r.Attempts = 1
+				mustFail(t, r)
+				r.Attempts = 0
+			}
+			r.SHA256 = sum(changed)
+			mustFetch(t, r, changed)
+			if got := o.ranges(); !slices.Equal(got, []string{"", "bytes=300000-", ""}) {
+				t.Errorf("asked for %q", got)
+			}
+		})
 	}
 }
 
@@ -186,7 +216,7 @@ func TestALastModifiedIsAValidatorOnlyIfItIsOld(t *testing.T) {
 	for name, tt := range map[string]struct{ header, want []string }{
 		"strong ETag":       {[]string{"ETag", `"x"`, "Last-Modified", modified}, []string{"", "bytes=300000-"}},
 		"old Last-Modified": {[]string{"Last-Modified", modified}, []string{"", "bytes=300000-"}},
-		"new Last-Modified": {[]string{"Last-Modified", time.Now().UTC().Format(http.TimeFormat)}, []string{"", ""}},
+		"new Last-Modified": {[]string{"Last-Modified", modified, "Date", modified}, []string{"", ""}},
 		"weak ETag":         {[]string{"ETag", `W/"x"`}, []string{"", ""}},
 		"nothing":           {nil, []string{"", ""}},
 	} {
@@ -207,7 +237,7 @@ func TestALastModifiedIsAValidatorOnlyIfItIsOld(t *testing.T) {
 				}
 				_, _ = w.Write(o.content)
 			}
-			o.script = []http.HandlerFunc{answer, answer}
+			o.answers(answer, answer)
 			r := o.request(t)
 			r.Attempts = 1
 			mustFail(t, r)
@@ -222,7 +252,7 @@ func TestALastModifiedIsAValidatorOnlyIfItIsOld(t *testing.T) {
 func TestWithASHA256AServerWithoutValidatorsIsGoneOnWith(t *testing.T) {
 	o := newOrigin(t, overHTTP)
 	o.etag = ""
-	o.script = []http.HandlerFunc{o.cut(300_000)}
+	o.answers(o.cut(300_000))
 	r := o.request(t)
 	r.SHA256 = sum(o.content)
 	mustFetch(t, r, o.content)
@@ -235,7 +265,7 @@ func TestAPartOfAnotherURLOrBootIsNotGoneOnWith(t *testing.T) {
 	for field, value := range map[string]any{"url": "http://other/openresty-1.2.3.4.tar.gz", "boot": "before the power loss"} {
 		t.Run(field, func(t *testing.T) {
 			o := newOrigin(t, overHTTP)
-			o.script = []http.HandlerFunc{o.cut(300_000)}
+			o.answers(o.cut(300_000))
 			r := o.request(t)
 			r.Attempts = 1
 			mustFail(t, r)
@@ -271,7 +301,7 @@ func TestAPartWithoutOrWithADamagedRecordIsNotGoneOnWith(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOrigin(t, overHTTP)
-			o.script = []http.HandlerFunc{o.cut(300_000)}
+			o.answers(o.cut(300_000))
 			r := o.request(t)
 			r.Attempts = 1
 			mustFail(t, r)
@@ -285,7 +315,7 @@ func TestAPartWithoutOrWithADamagedRecordIsNotGoneOnWith(t *testing.T) {
 
 func TestAFailureLeavesWhatItHasAndSaysHowToGoOn(t *testing.T) {
 	o := newOrigin(t, overHTTP)
-	o.script = []http.HandlerFunc{o.cut(100), o.cut(100), o.cut(100), o.cut(100), o.cut(100)}
+	o.answers(o.cut(100), o.cut(100), o.cut(100), o.cut(100), o.cut(100))
 	r := o.request(t)
 	slept := 0
 	r.Sleep = sleepNever(&slept)

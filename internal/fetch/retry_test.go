@@ -118,7 +118,7 @@ func TestNobodyListeningIsTriedAgain(t *testing.T) {
 
 func TestAServerThatStallsInTheMiddleIsAskedAgainForTheRest(t *testing.T) {
 	o := newOrigin(t, overHTTP)
-	o.script = []http.HandlerFunc{o.hang(300_000)}
+	o.answers(o.hang(300_000))
 	r := o.request(t)
 	r.Stall = 100 * time.Millisecond
 	mustFetch(t, r, o.content)
@@ -157,7 +157,7 @@ func TestASlowServerThatGoesOnIsWaitedFor(t *testing.T) {
 			time.Sleep(60 * time.Millisecond)
 		}
 	}
-	o.script = []http.HandlerFunc{slow}
+	o.answers(slow)
 	r := o.request(t)
 	r.Stall, r.Attempts = 400*time.Millisecond, 1
 	mustFetch(t, r, o.content[:10])

@@ -145,6 +145,27 @@ func TestAKeptReleaseThatWasTamperedWithIsDownloadedAgain(t *testing.T) {
 	}
 }
 
+func TestAllWhoFindATamperedReleaseGetTheGoodOneThatOneOfThemDownloads(t *testing.T) {
+	m, releases, s := published(t)
+	for _, name := range []string{release, releaseAsc} {
+		if err := os.WriteFile(filepath.Join(s.Dir, name), []byte("tampered"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if got, err := releases.Tarball(t.Context(), "1.31.3.4", s); err != nil || got.SHA256 != sum(tarball(t, "openresty-1.31.3.4")) {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+	all.Wait()
+	if asked := m.since(); !slices.Equal(asked, []string{releaseAsc, release}) {
+		t.Errorf("asked for %v", asked)
+	}
+}
+
 func TestAReleaseWhoseSignatureIsMissingHereNeedsOnlyThat(t *testing.T) {
 	m, releases, s := published(t)
 	if err := os.WriteFile(filepath.Join(s.Dir, release), m.files[release], 0o644); err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	_ "crypto/sha1"
 	"crypto/sha256"
+	_ "crypto/sha3"
 	_ "crypto/sha512"
 	"encoding/binary"
 	"math/big"

@@ -164,6 +164,8 @@ func TestSignaturesOfOldAndUnknownFormsAreRefused(t *testing.T) {
 		_, err = judge(t, keys, recipe{hash: crypto.SHA256, hashID: hash}.sign(k, content))
 		refused(t, err, fetch.BadSignature)
 	}
+	_, err = judge(t, keys, recipe{hash: crypto.SHA3_256, hashID: 12}.sign(k, content))
+	refused(t, err, fetch.BadSignature, "hash that is not accepted (SHA3-256)")
 }
 
 func TestASignatureByAnotherKeyIsRefused(t *testing.T) {
