@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -81,6 +82,9 @@ func networkError(ctx context.Context, err error, stall time.Duration) error {
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("the server's certificate is not trusted: %w; if a proxy of yours re-signs, add its authority to this host's or name it in SSL_CERT_FILE", err)
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return fmt.Errorf("%w; check the name, give a --mirror that this host reaches, or the file itself: --source FILE", err)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return passingf("the server hung up: %w", err)

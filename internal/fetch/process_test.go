@@ -26,7 +26,10 @@ const childVariable = "GRAFT_FETCH_TEST"
 // child is what this test binary does instead of tests when it is started by one.
 type child struct {
 	URL, Dir, SHA256 string
-	Tmpfs            bool // mounts a small file system on Dir first, in a mount namespace of its own
+
+	// In a mount namespace of its own:
+	Tmpfs    bool   // a small file system lies on Dir
+	Nsswitch string // lies on /etc/nsswitch.conf
 }
 
 func TestMain(m *testing.M) {
@@ -45,16 +48,25 @@ func obey(order string) error {
 	if err := json.Unmarshal([]byte(order), &c); err != nil {
 		return err
 	}
-	if c.Tmpfs {
+	if c.Tmpfs || c.Nsswitch != "" {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return err
 		}
+	}
+	if c.Nsswitch != "" {
+		if err := unix.Mount(c.Nsswitch, "/etc/nsswitch.conf", "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
+	if c.Tmpfs {
 		if err := unix.Mount("tmpfs", c.Dir, "tmpfs", 0, "size=256k"); err != nil {
 			return err
 		}
 	}
 	r := fetch.Request{URL: c.URL, Dir: c.Dir, SHA256: c.SHA256, Progress: func(done, _ int64) { fmt.Println(done) }}
-	r.Attempts = 1
+	if c.Nsswitch == "" {
+		r.Attempts = 1
+	}
 	path, err := fetch.File(context.Background(), r)
 	if err != nil && c.Tmpfs {
 		if info, statErr := os.Stat(filepath.Join(c.Dir, "openresty-1.2.3.4.tar.gz.part")); statErr == nil {
@@ -76,7 +88,7 @@ func start(t *testing.T, c child, env ...string) (cmd *exec.Cmd, said *bytes.Buf
 	cmd.Env = append(append(os.Environ(), childVariable+"="+string(order)), env...)
 	said = new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = said, said
-	if c.Tmpfs {
+	if c.Tmpfs || c.Nsswitch != "" {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	}
 	if err := cmd.Start(); err != nil {
@@ -153,6 +165,31 @@ func TestAFullDiskIsNamedAndWhatIsThereStays(t *testing.T) {
 	}
 	if n := len(o.requests()); n != 1 {
 		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestAHostThatDoesNotExistIsFinal(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a resolver that knows no names needs root")
+	}
+	if _, err := os.Stat("/etc/nsswitch.conf"); err != nil {
+		t.Skip(err)
+	}
+	began := time.Now()
+	cmd, said := start(t, child{
+		URL: "http://mirror.invalid/openresty-1.2.3.4.tar.gz", Dir: t.TempDir(),
+		Nsswitch: written(t, "nsswitch.conf", []byte("hosts: files\n")),
+	}, "http_proxy=")
+	if err := cmd.Wait(); err == nil {
+		t.Fatalf("%s", said)
+	}
+	for _, want := range []string{"mirror.invalid", "no such host", "--mirror", "--source FILE"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("it does not say %q: %s", want, said)
+		}
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s: it was tried again", took)
 	}
 }
 
