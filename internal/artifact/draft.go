@@ -80,7 +80,7 @@ func lockDir(ctx context.Context, dir string) (*os.File, error) {
 
 // tryLockDir returns no file if another process, or another part of this one, holds the lock.
 func tryLockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -99,7 +100,7 @@ func (s *Store) Prune(ctx context.Context, n Pruning) error {
 	return s.forget(n.Builds, n.Remove)
 }
 
-// setAside renames all that goes into directories of their own, under the store's lock, so that no
+// setAside gives all that goes a name under which nobody looks for it, under the store's lock, so that no
 // draft that is just being made is taken for one that was left.
 func (s *Store) setAside(ctx context.Context, n Pruning) (gone []string, err error) {
 	store, err := lockDir(ctx, s.artifacts)
@@ -124,15 +125,17 @@ func (s *Store) setAside(ctx context.Context, n Pruning) (gone []string, err err
 	if len(n.Remove) == 0 {
 		return gone, nil
 	}
-	aside, err := os.MkdirTemp(s.artifacts, gonePrefix+"*")
-	if err != nil {
-		return gone, err
-	}
-	gone = append(gone, aside)
 	for _, a := range n.Remove {
-		if err := os.Rename(a.Dir, filepath.Join(aside, a.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// A new name beside, and no directory to put it in: on a full disk none could be made.
+		aside := filepath.Join(s.artifacts, gonePrefix+a.ID+"-"+rand.Text())
+		err := os.Rename(a.Dir, aside)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
 			return gone, err
 		}
+		gone = append(gone, aside)
 	}
 	return gone, durable.SyncDir(s.artifacts)
 }

@@ -228,3 +228,24 @@ func TestPrunesAndImportsAtTheSameTime(t *testing.T) {
 	}
 	holdsNothing(t, s)
 }
+
+// Where the disk is small, an administrator lets artifacts/ lead to another.
+func TestAStoreBehindALink(t *testing.T) {
+	s, dir := freshStore(t)
+	elsewhere := filepath.Join(dir, "elsewhere")
+	if err := errors.Join(os.Mkdir(elsewhere, 0o755), os.Mkdir(filepath.Dir(s.artifacts), 0o755), os.Symlink(elsewhere, s.artifacts)); err != nil {
+		t.Fatal(err)
+	}
+	a := several(t, s, 1)[0]
+	if err := a.Verify(); err != nil {
+		t.Error(err)
+	}
+	n, err := s.Survey(anything())
+	if err == nil {
+		err = s.Prune(t.Context(), n)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	holdsNothing(t, s)
+}

@@ -70,7 +70,7 @@ func TestPutRefusesWhatImportRefuses(t *testing.T) {
 			return errors.Join(write(tree, "huge", 0o644), os.Truncate(filepath.Join(tree, "huge"), maxFile+1))
 		}},
 		{"a huge tree", RuleSize, "huge", func(tree string, _ *Manifest) error {
-			for i := range 5 {
+			for i := range 3 {
 				name := fmt.Sprint("zz-huge", i)
 				if err := errors.Join(write(tree, name, 0o644), os.Truncate(filepath.Join(tree, name), maxFile)); err != nil {
 					return err

@@ -37,7 +37,7 @@ const (
 // files, 70 MiB and a manifest of 300 KB.
 const (
 	maxFiles          = 10_000
-	maxFile     int64 = 256 << 20 // bytes
+	maxFile     int64 = 512 << 20 // bytes; the way back stores the old binary, with whatever is linked into it
 	maxTree     int64 = 1 << 30   // bytes, all files
 	maxManifest int64 = 4 << 20   // bytes of JSON
 	maxName           = 1024      // bytes of a path or of a link's target

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"graft/internal/artifact"
 	"graft/internal/journal"
@@ -89,6 +90,11 @@ func (a *app) holdStill() (release func(), err error) {
 		if rec, readErr := state.Current(); readErr == nil && !rec.Over() {
 			return func() {}, nil
 		}
+	}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		// No room for the holder's name: none for a migration's plan and journal either, and what goes
+		// has been renamed before it makes room.
+		return func() {}, nil
 	}
 	if err != nil {
 		return nil, err
