@@ -130,7 +130,7 @@ const minScanned = 6
 func (m *image) scan() []uint64 {
 	typed := map[uint64]bool{}
 	m.eachWord(func(at, w uint64) {
-		if isScannedType(typeOf(w)) && !m.marked(at) {
+		if isScannedType(typeOf(w)) && !m.marked(at) && len(typed) < maxTotal {
 			typed[at] = true
 		}
 	})

@@ -11,9 +11,12 @@ import (
 
 const (
 	wordSize = 8 // of the machines that relocations are known of
-	// maxRead bounds what is read of one file, in bytes. The largest real binaries, with OpenSSL and
-	// pagespeed linked in, load a tenth of it.
-	maxRead = 256 << 20
+	// maxRead bounds what is read of one file, in bytes, and maxData what of it may be written to. The
+	// largest real binaries, with OpenSSL and pagespeed linked in, load a tenth of it.
+	maxRead     = 256 << 20
+	maxData     = 32 << 20
+	maxSegments = 64 // a linker makes some five
+	maxSymbols  = 1 << 20
 	// imported stands for the address of a symbol that another file defines.
 	imported = ^uint64(0)
 )
@@ -157,6 +160,9 @@ func (m *image) loadSymbols(kind elf.SectionType) error {
 		s := symbol{value: le.Uint64(table[8:]), size: le.Uint64(table[16:]), defined: le.Uint16(table[6:]) != uint16(elf.SHN_UNDEF)}
 		if at := int64(le.Uint32(table)); at < int64(len(text)) {
 			s.name, _, _ = strings.Cut(text[at:min(int64(len(text)), at+maxName)], "\x00")
+		}
+		if len(m.symbols) == maxSymbols {
+			return notKnown("it has more than %d symbols", maxSymbols)
 		}
 		m.symbols = append(m.symbols, s)
 	}

@@ -19,10 +19,10 @@ func notKnown(format string, args ...any) error {
 }
 
 const (
-	maxFile    = 1 << 30 // bytes; with debugging information a binary can be large
-	maxModules = 1024    // NGX_MAX_DYNAMIC_MODULES is 128; nginx itself has some 60
-	maxTotal   = 1 << 16 // directives or variables of one file
-	maxName    = 256     // bytes of a name, or of a signature
+	maxFile    = 512 << 20 // bytes; with debugging information a binary can be large
+	maxModules = 1024      // NGX_MAX_DYNAMIC_MODULES is 128; nginx itself has some 60
+	maxTotal   = 1 << 16   // directives or variables of one file
+	maxName    = 256       // bytes of a name, or of a signature
 )
 
 // Read reads the tables of an nginx binary or of a dynamic module. path may be /proc/PID/exe. The

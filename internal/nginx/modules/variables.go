@@ -33,10 +33,11 @@ func (m *image) variableArrays() []array {
 		if length == 0 || length > maxName || at < end || total > maxTotal {
 			return
 		}
-		if a := m.variableArray(at); a != nil {
-			list = append(list, array{at, a})
-			total += len(a)
-			end = at + uint64(len(a))*variableSize
+		variables, whole := m.variableArray(at)
+		total += len(variables)
+		if whole && len(variables) > 0 {
+			list = append(list, array{at, variables})
+			end = at + uint64(len(variables))*variableSize
 		}
 	})
 	return m.notPointedTo(list)
@@ -46,33 +47,34 @@ func (m *image) variableArrays() []array {
 // of variables; contexts and descriptions of modules (njs has its own), which begin with a name and
 // two functions, are there to be pointed to.
 func (m *image) notPointedTo(list []array) []array {
-	if len(list) == 0 {
-		return nil
-	}
 	targets := map[uint64]bool{}
+	for _, a := range list {
+		targets[a.at] = false
+	}
 	m.eachWord(func(at, target uint64) {
 		if m.fixed || m.marked(at) {
-			targets[target] = true
+			if _, ok := targets[target]; ok {
+				targets[target] = true
+			}
 		}
 	})
 	return slices.DeleteFunc(list, func(a array) bool { return targets[a.at] })
 }
 
-// variableArray reads the array at that address, if there is one: entry after entry up to one of
-// zeros. That end is what tells it from other things that begin with a name and two functions.
-func (m *image) variableArray(at uint64) []Variable {
-	var list []Variable
+// variableArray reads the array at that address: entry after entry up to one of zeros. That end is what
+// tells it from other things that begin with a name and two functions; whole is false without it.
+func (m *image) variableArray(at uint64) (list []Variable, whole bool) {
 	for ; len(list) < maxVariables; at += variableSize {
 		if m.isZero(at, variableSize) {
-			return list
+			return list, true
 		}
 		v, ok := m.variable(at)
 		if !ok {
-			return nil
+			break
 		}
 		list = append(list, v)
 	}
-	return nil
+	return list, false
 }
 
 func (m *image) isZero(at, n uint64) bool {
@@ -136,7 +138,7 @@ func (m *image) variables(list []uint64, l layout, t *Table) {
 	} else {
 		w := m.newWalk(arrays)
 		for module, at := range list {
-			for _, i := range w.reached(m.functionsOf(at, l)) {
+			for i := range w.reached(m.functionsOf(at, l)) {
 				if owners[i] == nobody {
 					owners[i] = module
 				} else {

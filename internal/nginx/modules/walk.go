@@ -1,9 +1,11 @@
 package modules
 
 import (
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"slices"
+	"sort"
 )
 
 const (
@@ -30,18 +32,13 @@ func (m *image) newWalk(arrays []array) *walk {
 		}
 	})
 	slices.Sort(w.functions)
-	slices.SortFunc(w.arrays, func(a, b array) int {
-		if a.at < b.at {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(w.arrays, func(a, b array) int { return cmp.Compare(a.at, b.at) })
 	return w
 }
 
-// reached lists the arrays that these functions, or those they call, take the address of.
-func (w *walk) reached(functions []uint64) []int {
-	var hits []int
+// reached tells the arrays that these functions, or those they call, take the address of.
+func (w *walk) reached(functions []uint64) map[int]bool {
+	hits := map[int]bool{}
 	seen := map[uint64]bool{}
 	var visit func(at uint64, calls int)
 	visit = func(at uint64, calls int) {
@@ -50,8 +47,8 @@ func (w *walk) reached(functions []uint64) []int {
 		}
 		seen[at] = true
 		address := func(target uint64) {
-			if i := w.array(target); i >= 0 && !slices.Contains(hits, i) {
-				hits = append(hits, i)
+			if i := w.array(target); i >= 0 {
+				hits[i] = true
 			}
 		}
 		call := func(target uint64) {
@@ -78,10 +75,9 @@ func (w *walk) array(target uint64) int {
 	if target < w.arrays[0].at || target >= w.arrays[len(w.arrays)-1].at+variableSize {
 		return -1
 	}
-	for i, a := range w.arrays {
-		if target >= a.at && target-a.at < variableSize {
-			return i
-		}
+	i := sort.Search(len(w.arrays), func(i int) bool { return w.arrays[i].at > target }) - 1
+	if target-w.arrays[i].at < variableSize {
+		return i
 	}
 	return -1
 }
