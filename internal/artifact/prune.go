@@ -26,13 +26,12 @@ type Policy struct {
 
 // Pruning is what a prune removes and what it leaves, by its policy.
 type Pruning struct {
-	Remove     []Pruned  `json:"remove"`
-	Keep       []Pruned  `json:"keep"`
-	Builds     []string  `json:"builds"`     // remembered builds whose artifact is not, or no longer, there
-	Unfinished []Pruned  `json:"unfinished"` // what dead processes left half written or half removed
-	Bytes      int64     `json:"bytes"`      // that all of this frees
-	Done       bool      `json:"done"`       // false: it was only looked at
-	Now        time.Time `json:"-"`
+	Remove     []Pruned `json:"remove"`
+	Keep       []Pruned `json:"keep"`
+	Builds     []string `json:"builds"`     // remembered builds whose artifact is not, or no longer, there
+	Unfinished []Pruned `json:"unfinished"` // what dead processes left half written or half removed
+	Bytes      int64    `json:"bytes"`      // that all of this frees
+	Done       bool     `json:"done"`       // false: it was only looked at
 }
 
 // Pruned is one directory of the store.
@@ -48,14 +47,14 @@ type Pruned struct {
 
 // Survey tells what Prune would do. It changes nothing.
 func (s *Store) Survey(p Policy) (Pruning, error) {
-	n := Pruning{Remove: []Pruned{}, Keep: []Pruned{}, Builds: []string{}, Unfinished: []Pruned{}, Now: time.Now()}
+	n := Pruning{Remove: []Pruned{}, Keep: []Pruned{}, Builds: []string{}, Unfinished: []Pruned{}}
 	all, err := s.stored()
 	if err != nil {
 		return n, err
 	}
 	kept := 0
 	for _, a := range all {
-		age := n.Now.Sub(a.Stored)
+		age := time.Since(a.Stored)
 		switch used := p.InUse(a.ID, a.binary); {
 		case used != "":
 			a.Why = used
