@@ -36,10 +36,14 @@ func newSubject(q Query) subject {
 		}
 		m := module{name: flags.ModuleName(dir), arg: arg}
 		// A module in a directory below its source, "../modules/NAME/sub", goes by the source's name.
+		sub := ""
 		if rest, ok := strings.CutPrefix(path.Clean(dir), "../modules/"); ok {
-			m.name, _, _ = strings.Cut(rest, "/")
+			first, below, _ := strings.Cut(rest, "/")
+			m.name, sub = flags.ModuleName(first), below
 		}
-		if m.dir = q.Modules[m.name]; m.dir == "" && path.IsAbs(dir) {
+		if from := q.Modules[m.name]; from != "" {
+			m.dir = filepath.Join(from, sub)
+		} else if path.IsAbs(dir) {
 			m.dir = dir
 		}
 		if m.dir != "" {

@@ -22,10 +22,10 @@ func (p Prediction) Verify(ctx context.Context, j *job.Job) (Prediction, error) 
 		return Prediction{}, err
 	}
 	v := verifier{Prediction: p, j: j, perl: perl}
+	v.perlModules()
 	if err := v.libraries(ctx); err != nil {
 		return Prediction{}, err
 	}
-	v.perlModules()
 	return v.Prediction, nil
 }
 
@@ -49,14 +49,15 @@ type linkTest struct {
 // libraries links with all libraries at once, and, if that fails, with each alone.
 func (v *verifier) libraries(ctx context.Context) error {
 	at := slices.IndexFunc(v.needed, func(n needed) bool { return n.compiles })
-	if at < 0 || !v.Dependencies[at].Installed {
+	if !v.Dependencies[at].Installed {
 		return nil
 	}
 	maybes := v.subject.maybes(v.needed)
 	var all []linkTest
 	for i, n := range v.needed {
-		if v.Dependencies[i].Installed {
-			all = append(all, v.tests(n)...)
+		// configure, too, takes the first.
+		if tests := v.tests(n); v.Dependencies[i].Installed && len(tests) > 0 {
+			all = append(all, tests[0])
 		}
 	}
 	for _, m := range maybes {
@@ -72,7 +73,7 @@ func (v *verifier) libraries(ctx context.Context) error {
 		return nil
 	}
 	for i, n := range v.needed {
-		if !v.Dependencies[i].Installed || len(n.have) == 0 && n.name != perlHeaders {
+		if !v.Dependencies[i].Installed {
 			continue
 		}
 		if err := v.any(ctx, i, n); err != nil {
@@ -84,39 +85,33 @@ func (v *verifier) libraries(ctx context.Context) error {
 
 // any looks for one alternative of a need that links.
 func (v *verifier) any(ctx context.Context, i int, n needed) error {
+	tests := v.tests(n)
 	var lacks []string
-	for k, l := range n.have {
-		if !n.alt[k] {
-			continue
-		}
-		ok, _, err := v.link(ctx, linkTest{l.links, l.symbol})
+	for _, t := range tests {
+		ok, _, err := v.link(ctx, t)
 		if ok || err != nil {
 			return err
 		}
-		lacks = append(lacks, strings.Join(l.links, " "))
+		lacks = append(lacks, strings.Join(t.words, " "))
 	}
-	if n.name == perlHeaders {
-		ok, _, err := v.link(ctx, v.tests(n)...)
-		if ok || err != nil {
-			return err
-		}
-		lacks = []string{"-lperl"}
+	if len(tests) > 0 {
+		v.lack(i, "library to link with "+strings.Join(lacks, " or "))
 	}
-	v.lack(i, "library to link with "+strings.Join(lacks, " or "))
 	return nil
 }
 
-// tests are what is linked for a need: the alternative that nginx's configure takes first.
+// tests are what is linked for each alternative of a need whose header is here.
 func (v *verifier) tests(n needed) []linkTest {
-	if n.name == perlHeaders && v.perl.core != "" {
+	if n.name == perlHeaders {
 		return []linkTest{{words: []string{"-L" + v.perl.core, "-lperl"}, symbol: "perl_alloc"}}
 	}
+	var tests []linkTest
 	for k, l := range n.have {
 		if n.alt[k] {
-			return []linkTest{{l.links, l.symbol}}
+			tests = append(tests, linkTest{l.links, l.symbol})
 		}
 	}
-	return nil
+	return tests
 }
 
 // noteMissing tells of libraries that modules name in their config file and that do not link.
