@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ func (b *buildFlags) add(cmd *cobra.Command) {
 
 func (a *app) buildCommand() *cobra.Command {
 	var flags buildFlags
-	var like string
+	var like, loads string
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "build --source VERSION|TARBALL|URL|DIR|distro [--like PID|BINARY|FILE]",
@@ -65,6 +66,12 @@ func (a *app) buildCommand() *cobra.Command {
 			request, err := a.buildRequest(cmd.Context(), flags, like)
 			if err != nil {
 				return err
+			}
+			if loads != "" {
+				if request.Loaded != nil {
+					return failf(CodeUsage, "leave --loads out", "--loads: the running configuration tells which modules it loads")
+				}
+				request.Loaded = loadedByName(loads)
 			}
 			if dryRun {
 				planned, err := build.Plan(cmd.Context(), request)
@@ -83,6 +90,7 @@ func (a *app) buildCommand() *cobra.Command {
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&like, "like", "", "pid, binary or file with -V's output to take the flags from (default: what runs)")
+	cmd.Flags().StringVar(&loads, "loads", "", "with --like BINARY or FILE: .so files that the configuration loads, apart by commas, or none (default: it is not known, all are built)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show the configure line, the fate of each flag and what this machine lacks")
 	return cmd
 }
@@ -97,6 +105,17 @@ func (a *app) buildRequest(ctx context.Context, f buildFlags, like string) (buil
 		return r, err
 	}
 	return forInstance(r, i), nil
+}
+
+// loadedByName reads --loads.
+func loadedByName(list string) []build.Loaded {
+	loaded := []build.Loaded{}
+	for file := range strings.SplitSeq(list, ",") {
+		if file = strings.TrimSpace(file); file != "" && file != "none" {
+			loaded = append(loaded, build.Loaded{File: file, At: "--loads"})
+		}
+	}
+	return loaded
 }
 
 // forInstance takes the flags, the binary and the loaded modules of what runs.

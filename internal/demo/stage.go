@@ -52,7 +52,7 @@ func (s stage) prepare(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("nginx %s, out of the distribution's package: %s\n\n", nginx.Version, nginx.Path)
-	return s.run(ctx, "build", "--source", s.source, "--like", nginx.Path)
+	return s.run(ctx, "build", "--source", s.source, "--like", nginx.Path, "--loads", "none")
 }
 
 // run shows a command of graft and what it says.
