@@ -153,7 +153,7 @@ func TestADirectiveIsLostOnlyInTheContextsThatAreGone(t *testing.T) {
 // Whether a binary loads a module, nginx itself decides by the same three things.
 func TestABinaryAcceptsTheModulesThatNginxLoads(t *testing.T) {
 	debian := nginxtest.Debian(t)
-	foreign := nginxtest.Build(t, nginxtest.Source(t, "1.22.1"), "--without-http_rewrite_module",
+	foreign := nginxtest.Build(t, nginxtest.Source(t, debian.Version), "--without-http_rewrite_module",
 		"--without-http_gzip_module", "--with-cc-opt=-O0 -Wno-error") // without --with-compat
 	echo := unpacked(t, "native", "usr/lib/nginx/modules/ngx_http_echo_module.so")
 	stream := unpacked(t, "native", "usr/lib/nginx/modules/ngx_stream_module.so")
@@ -166,7 +166,7 @@ func TestABinaryAcceptsTheModulesThatNginxLoads(t *testing.T) {
 		{"its own", debian.Path, []string{echo}, nil, ""},
 		{"two", debian.Path, []string{echo, stream}, nil, ""},
 		{"twice", debian.Path, []string{echo, echo}, ErrLoaded, "is already loaded"},
-		{"of another version", nginxtest.Release(t, "1.26.3").Path, []string{echo}, ErrVersion, "version 1022001 instead of 1026003"},
+		{"of another version", nginxtest.Release(t, "1.18.0").Path, []string{echo}, ErrVersion, "instead of 1018000"},
 		{"of another build", foreign.Path, []string{echo}, ErrSignature, "is not binary compatible"},
 	} {
 		j := judge{binary: c.binary, loads: c.loads}

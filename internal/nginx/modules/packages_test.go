@@ -2,7 +2,6 @@ package modules
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -103,7 +102,7 @@ func fetchPackages(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "BINARY="+strings.Join(binaryPackages, " "),
 		"FOREIGN="+strings.Join(foreignPackages, " "), "SOURCE="+strings.Join(sourcePackages, " "))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return errors.Join(fmt.Errorf("fetch the distribution's modules: %w\n%s", err, out))
+		return fmt.Errorf("fetch the distribution's modules: %w\n%s", err, out)
 	}
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err

@@ -1,6 +1,8 @@
 package modules
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -116,6 +118,23 @@ func TestEveryDynamicModuleOfTheDistributionIsRead(t *testing.T) {
 		if directives == 0 {
 			t.Errorf("%s defines no directive: %+v", file, table)
 		}
+	}
+}
+
+func TestARunningBinaryIsReadAfterItsFileIsGone(t *testing.T) {
+	bin := nginxtest.Debian(t)
+	inst := nginxtest.Start(t, nginxtest.Options{Binary: bin})
+	want := read(t, bin.Path)
+	exe := fmt.Sprintf("/proc/%d/exe", inst.MasterPID)
+	path, err := os.Readlink(exe)
+	if err != nil || path == bin.Path {
+		t.Fatalf("it runs %s, %v", path, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, read(t, exe)); diff != "" {
+		t.Error(diff)
 	}
 }
 
