@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,6 +56,18 @@ type Options struct {
 
 	// Hosts are lines appended to the sandbox's /etc/hosts.
 	Hosts []string
+
+	// Outside gives the sandbox a world of its own to talk to: a second network
+	// namespace in which every address is local, except this host's. Inside, the
+	// host's own addresses are local, and all else leads outside. The program
+	// reaches it through [Outside].
+	Outside bool
+
+	// SameUser runs the program as the caller's user, also in a user namespace,
+	// where the program is root otherwise. It then has no power over the
+	// sandbox's network, so it cannot use [Outside]; a program that needs both
+	// gives the power up for its own children only, with [AsCaller].
+	SameUser bool
 }
 
 // plan is what the first execution tells the second.
@@ -62,6 +75,8 @@ type plan struct {
 	Options
 	UserNS  bool     // in a user namespace: its root owns no mount of the host
 	Sockets []string // unix sockets that processes of the host have bound
+
+	Addresses []netip.Addr // the host's own, for Outside
 }
 
 // Command returns a command that runs argv0 with args in a sandbox made as
@@ -96,6 +111,16 @@ func Command(ctx context.Context, opts Options, argv0 string, args ...string) (*
 		if strings.Contains(line, "\n") {
 			return nil, fmt.Errorf("sandbox: hosts line %q: holds a line break", line)
 		}
+	}
+	if opts.Outside {
+		if opts.HostNetwork {
+			return nil, errors.New("sandbox: a network outside needs a network of its own inside (Outside and HostNetwork exclude each other)")
+		}
+		addresses, err := hostAddresses()
+		if err != nil {
+			return nil, fmt.Errorf("sandbox: %w", err)
+		}
+		p.Addresses = addresses
 	}
 	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
 	if !opts.HostNetwork {
