@@ -26,7 +26,7 @@ const (
 var cableAddress = net.HardwareAddr{0x02, 0, 0, 0, 0, 1}
 
 // Where the host has no address of a family, the program speaks from these.
-var fallback = []netip.Addr{netip.MustParseAddr("169.254.71.1"), netip.MustParseAddr("fd67:7261:6674::1")}
+var fallback = []netip.Addr{netip.MustParseAddr("192.0.0.8"), netip.MustParseAddr("fd67:7261:6674::1")}
 
 // Outside runs fn on a thread that is in the network outside of the program's
 // (Options.Outside): a socket made there by fn stays there, whoever uses it
@@ -85,9 +85,10 @@ func sameFile(a, b *os.File) (inodeA, inodeB uint64, err error) {
 	return stA.Ino, stB.Ino, err
 }
 
-// hostAddresses lists the addresses of all interfaces but loopback's own and
-// those that mean something on one link only.
-func hostAddresses() ([]netip.Addr, error) {
+// HostAddresses lists the addresses of all interfaces but loopback's own and
+// those that mean something on one link only. In a sandbox with a network
+// outside these are the addresses that are not outside.
+func HostAddresses() ([]netip.Addr, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil, fmt.Errorf("list this host's addresses: %w", err)

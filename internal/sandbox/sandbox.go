@@ -26,6 +26,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -62,6 +63,10 @@ type Options struct {
 	// host's own addresses are local, and all else leads outside. The program
 	// reaches it through [Outside].
 	Outside bool
+
+	// Local are further addresses that are local inside if there is an Outside:
+	// those that nginx listens on although this host does not have them now.
+	Local []netip.Addr
 
 	// SameUser runs the program as the caller's user, also in a user namespace,
 	// where the program is root otherwise. It then has no power over the
@@ -116,11 +121,16 @@ func Command(ctx context.Context, opts Options, argv0 string, args ...string) (*
 		if opts.HostNetwork {
 			return nil, errors.New("sandbox: a network outside needs a network of its own inside (Outside and HostNetwork exclude each other)")
 		}
-		addresses, err := hostAddresses()
+		addresses, err := HostAddresses()
 		if err != nil {
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}
 		p.Addresses = addresses
+		for _, a := range opts.Local {
+			if !a.IsLoopback() && !a.IsUnspecified() && !slices.Contains(p.Addresses, a.Unmap()) {
+				p.Addresses = append(p.Addresses, a.Unmap())
+			}
+		}
 	}
 	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
 	if !opts.HostNetwork {
