@@ -124,7 +124,7 @@ func (a *app) migrateCommand() *cobra.Command {
 				return err
 			}
 			if !a.quiet {
-				showPlan(a.Err, plan, "")
+				a.showPlan(a.Err, plan, "")
 			}
 			if err := verdictOf(plan, false); err != nil {
 				return err
@@ -211,7 +211,7 @@ func (a *app) recheck(ctx context.Context, plan migrate.Plan, target artifact.Ar
 		return plan, err
 	}
 	if preflight.Worst(plan.Checks) == preflight.Blocker {
-		showPlan(a.Err, plan, "")
+		a.showPlan(a.Err, plan, "")
 		return plan, blocked(plan)
 	}
 	return plan, nil
