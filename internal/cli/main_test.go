@@ -40,7 +40,8 @@ func buildGraft(ctx context.Context) error {
 
 // buildOpenResty makes the distribution's OpenResty equivalent of Debian's nginx, by graft itself.
 func buildOpenResty(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, graftPath(), "build", "--source", "distro", "--like", "testdata/debian-12-nginx-V.txt", "--loads", "none", "--state-dir", sharedState())
+	cmd := exec.CommandContext(ctx, graftPath(), "build", "--source", "distro", "--like", "testdata/debian-12-nginx-V.txt", "--loads", "none",
+		"--flag=--with-stream", "--state-dir", sharedState())
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
