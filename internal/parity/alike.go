@@ -34,14 +34,14 @@ const slack = 2 * time.Minute // beside the time between the requests, for times
 
 var (
 	weekdays = `(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)`
-	token    = regexp.MustCompile(weekdays + `\w*, \d\d[ -]\w{3}[ -]\d{2,4} \d\d:\d\d:\d\d GMT` +
+	token    = regexp.MustCompile(weekdays + `\w*, \d\d[ -]\w{3}[ -]\d{2,4} \d\d:\d\d:\d\d [A-Z]{3,4}` +
 		`|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d` +
 		`|\d\d[-/]\w{3}[-/]\d{4}[: ]\d\d:\d\d:\d\d` +
 		`|\d\d-\w{3}-\d{4} \d\d:\d\d` +
 		`|(?i:nginx|openresty)(?:/[0-9][0-9.]*[0-9])?` +
 		`|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}` +
 		`|[0-9]+\.[0-9]+|[A-Za-z0-9_]+|\s+|[^\s]`)
-	timeLayouts = []string{time.RFC1123, "Mon, 02-Jan-2006 15:04:05 GMT", "Mon, 02-Jan-06 15:04:05 GMT", time.RFC850,
+	timeLayouts = []string{time.RFC1123, "Mon, 02-Jan-2006 15:04:05 GMT", "Mon, 02-Jan-06 15:04:05 GMT", time.RFC850, "Monday, 02-Jan-2006 15:04:05 MST",
 		"2006-01-02T15:04:05", "2006-01-02 15:04:05", "02/Jan/2006:15:04:05", "02-Jan-2006 15:04:05", "02-Jan-2006 15:04"}
 	serverToken = regexp.MustCompile(`(?i)^(?:nginx|openresty)(/[0-9.]+)?$`)
 	randomID    = regexp.MustCompile(`^(?:[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$`)

@@ -84,6 +84,9 @@ func (b *reportBuilder) add(p *pair) {
 			worst = d.class
 		}
 		key := groupKey{d.class, d.kind, p.request.Location}
+		if d.class == Expected {
+			key.place = conf.Pos{} // each answer has a Date: one group for all
+		}
 		if counted[key] {
 			continue
 		}

@@ -26,6 +26,15 @@ func textDiff(old, new string) []string {
 	for len(o) > 0 && len(n) > 0 && o[len(o)-1] == n[len(n)-1] {
 		o, n = o[:len(o)-1], n[:len(n)-1]
 	}
+	if len(o) == len(n) { // most often single lines changed
+		var po, pn []string
+		for i := range o {
+			if o[i] != n[i] {
+				po, pn = append(po, o[i]), append(pn, n[i])
+			}
+		}
+		o, n = po, pn
+	}
 	return append(side("- ", o), side("+ ", n)...)
 }
 
