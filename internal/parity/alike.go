@@ -12,7 +12,7 @@ type likeness uint8
 
 const (
 	different likeness = iota
-	spacing            // different in white space and case only
+	spacing            // different in white space only, or in case where that does not matter
 	unsteady           // different only where the old binary differs from itself
 	alike              // different only in what must differ: times, versions, random IDs
 	equal
@@ -26,8 +26,11 @@ type texts struct {
 	// apart is the time between the two requests: times may differ by so much.
 	apart time.Duration
 	sent  time.Time
+	// known pairs of words differ elsewhere already, where it is expected, and are repeated here.
+	known map[[2]string]bool
 	// counter: numbers are expected to differ (a pid, a port), for the name of the place says so.
 	counter bool
+	anyCase bool // of a header, where case rarely matters
 }
 
 const slack = 2 * time.Minute // beside the time between the requests, for times in answers
@@ -67,7 +70,7 @@ func (t texts) compare() likeness {
 			return worst
 		}
 	}
-	if squeeze(t.old) == squeeze(t.new) {
+	if o, n := squeeze(t.old), squeeze(t.new); o == n || t.anyCase && strings.EqualFold(o, n) {
 		return spacing
 	}
 	return different
@@ -78,7 +81,7 @@ func (t texts) token(olds, news, agains []string, i int) likeness {
 	switch {
 	case o == n:
 		return equal
-	case t.mustDiffer(o, n):
+	case t.mustDiffer(o, n), t.known[[2]string{o, n}]:
 		return alike
 	case agains != nil && agains[i] != o:
 		return unsteady
@@ -130,8 +133,8 @@ func parseTime(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// squeeze leaves out what spacing ignores.
-func squeeze(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), "")) }
+// squeeze leaves out white space.
+func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
 
 // counterName tells names of headers that carry a pid, a port, a count or a duration.
 var counterName = regexp.MustCompile(`(?i)pid|worker|conn.*(id|num|serial|requests)|serial|^x-connection|_?port$|request-?id|trace|timing|time$|duration|elapsed|msec|^age$|x-runtime`)

@@ -42,7 +42,9 @@ type pair struct {
 	request         *Request
 	old, new, again *Answer // again is nil if the old binary was asked once
 	found           []difference
-	notAsked        bool
+	// known are words that differ in what the upstreams saw, as expected: bodies may repeat them.
+	known    map[[2]string]bool
+	notAsked bool
 }
 
 func (p *pair) differ(class Class, kind string, diff ...string) {
@@ -156,9 +158,16 @@ func valueDiff(name, old, new string) (diff []string) {
 	return diff
 }
 
-// texts compares two texts of this pair.
-func (p *pair) texts(old, new string, again *string, counter bool) likeness {
-	return texts{old: old, new: new, again: again, counter: counter, sent: p.old.At, apart: p.new.At.Sub(p.old.At)}.compare()
+// texts prepares to compare two texts of this pair.
+func (p *pair) texts(old, new string, again *string) texts {
+	return texts{old: old, new: new, again: again, known: p.known, sent: p.old.At, apart: p.new.At.Sub(p.old.At)}
+}
+
+// values compares two values of a header; its name tells whether numbers must differ.
+func (p *pair) values(name, old, new string, again *string) likeness {
+	t := p.texts(old, new, again)
+	t.counter, t.anyCase = counterName.MatchString(name), true
+	return t.compare()
 }
 
 // body compares what the answers carry.
@@ -180,7 +189,7 @@ func (p *pair) body() {
 	}
 	how := different
 	if len(o) < maxKept && len(n) < maxKept {
-		how = p.texts(o, n, again, false)
+		how = p.texts(o, n, again).compare()
 	} else if p.again != nil && p.again.SHA256 != p.old.SHA256 {
 		how = unsteady
 	}

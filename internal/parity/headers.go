@@ -66,7 +66,7 @@ func (p *pair) headers() {
 		case !had:
 			p.differ(p.presenceClass(name, n, false), "header "+shown+" is new", diff...)
 		case o != n:
-			how := p.texts(o, n, again, counterName.MatchString(name))
+			how := p.values(name, o, n, again)
 			if class := p.headerClass(name, o, n, how); class != Same {
 				p.differ(class, "header "+shown, diff...)
 			}

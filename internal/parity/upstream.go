@@ -72,7 +72,7 @@ func (p *pair) saw(o, n, again *stub.Saw) {
 			s := get(again)
 			second = &s
 		}
-		switch p.texts(was, is, second, false) {
+		switch p.texts(was, is, second).compare() {
 		case equal:
 			return
 		case alike:
@@ -123,9 +123,13 @@ func (p *pair) fields(o, n, again *stub.Saw) {
 			class = Breaking
 		}
 		if was != is {
-			switch p.texts(was, is, second, counterName.MatchString(name)) {
+			switch p.values(name, was, is, second) {
 			case alike:
 				class = Expected
+				if p.known == nil {
+					p.known = map[[2]string]bool{}
+				}
+				p.known[[2]string{was, is}] = true
 			case unsteady:
 				class = Volatile
 			}
