@@ -131,8 +131,11 @@ func (m *maker) targets(l *route.Location, served func(string) bool) []string {
 	}
 	switch l.Kind {
 	case route.Regex, route.RegexCaseless:
-		if text, ok := l.Pattern.Example("/", func(s string) bool { return strings.HasPrefix(s, "/") && served(escapePath(s)) }); ok {
-			try(escapePath(text))
+		for _, begin := range []string{"/", l.Under} {
+			if text, ok := l.Pattern.Example(begin, func(s string) bool { return strings.HasPrefix(s, "/") && served(escapePath(s)) }); ok {
+				try(escapePath(text))
+				break
+			}
 		}
 	case route.Exact:
 		try(escapePath(l.Name))

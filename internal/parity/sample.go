@@ -220,9 +220,13 @@ func (s *sampler) chosen(limit int) []Request {
 
 // rotated is the newest file that path was rotated to and that is not packed, or "".
 func rotated(path string) string {
-	matches, err := filepath.Glob(escapeGlob(path) + "[.-]*")
-	if err != nil {
-		return ""
+	var matches []string
+	for _, sign := range []string{".", "-"} {
+		some, err := filepath.Glob(escapeGlob(path) + sign + "*")
+		if err != nil {
+			return ""
+		}
+		matches = append(matches, some...)
 	}
 	newest, at := "", time.Time{}
 	for _, m := range matches {

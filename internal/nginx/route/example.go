@@ -19,6 +19,9 @@ func (p *Pattern) Example(begin string, accept func(string) bool) (text string, 
 			g.write(tree)
 			text := g.out.String()
 			with := begin + strings.TrimPrefix(text, begin)
+			if strings.HasSuffix(begin, "/") {
+				with = begin + strings.TrimPrefix(strings.TrimPrefix(text, begin), "/")
+			}
 			for _, text := range []string{with, text} {
 				if matched, err := p.Match(text); err == nil && matched && accept(text) {
 					return text, true

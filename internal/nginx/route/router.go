@@ -83,7 +83,7 @@ func (r *Router) server(c *conf.Config, block *conf.Directive) *Server {
 	if s := r.servers[block]; s != nil {
 		return s
 	}
-	s := &Server{Block: block, Names: conf.ServerNames(block), top: newLevel(block), merge: true}
+	s := &Server{Block: block, Names: conf.ServerNames(block), top: newLevel(block, "/"), merge: true}
 	if len(s.Names) == 0 {
 		s.Names = []string{""}
 	}
