@@ -18,12 +18,15 @@ type LeftOut struct {
 // FromConfig makes requests for each server, listen and location of the configuration: for a prefix
 // the prefix itself and something below it (a file, where one is served from there), for an
 // expression a URI that it matches. It tells which got none. A configuration with more of them than
-// src.Max has each location asked once over each of HTTP and HTTPS, or once in all.
+// src.Max has each location asked over each of HTTP and HTTPS, or once; no location is left out for
+// that.
 func FromConfig(src Source) ([]Request, []LeftOut) {
 	var m *maker
-	for _, detail := range []detail{everySocket, everyScheme, onePerLocation} {
-		m = &maker{src: src, detail: detail, asked: map[any]bool{}}
-		for _, socket := range src.router().Sockets() {
+	sockets := src.router().Sockets()
+	targets := map[*conf.Directive][]string{}
+	for _, detail := range []detail{everySocket, everyScheme, onePerLocation, least} {
+		m = &maker{src: src, detail: detail, asked: map[any]bool{}, targets: targets}
+		for _, socket := range sockets {
 			for _, server := range socket.Servers {
 				m.server(socket, server)
 			}
@@ -41,6 +44,7 @@ const (
 	everySocket detail = iota
 	everyScheme
 	onePerLocation
+	least // one request in all for a location
 )
 
 // maker makes the requests of a configuration.
@@ -50,6 +54,7 @@ type maker struct {
 	requests []Request
 	asked    map[any]bool
 	failed   []LeftOut
+	targets  map[*conf.Directive][]string // of each location, once they were found
 }
 
 func (m *maker) server(socket *route.Socket, server *route.Server) {
@@ -59,8 +64,11 @@ func (m *maker) server(socket *route.Socket, server *route.Server) {
 		return
 	}
 	// One request for the server on each of its sockets, whatever else is left out.
-	m.add(socket, host, "/", false)
-	if socket.SSL && socket.HTTP2 {
+	http2 := socket.SSL && socket.HTTP2
+	if m.detail < least || !http2 {
+		m.add(socket, host, "/", false)
+	}
+	if http2 {
 		m.add(socket, host, "/", true)
 	}
 	m.locations(socket, server, host, server.Locations)
@@ -81,8 +89,10 @@ func (m *maker) locations(socket *route.Socket, server *route.Server, host strin
 			return c.Location == l.Block && c.Unknown == ""
 		}
 		found := false
-		for _, target := range m.targets(l, served) {
-			m.add(socket, host, target, false)
+		for _, target := range m.targetsOf(l, served) {
+			if m.detail < least || !found {
+				m.add(socket, host, target, false)
+			}
 			found = true
 		}
 		if !found {
@@ -119,8 +129,24 @@ func (m *maker) internal(l *route.Location) bool {
 	return false
 }
 
-// targets are the request targets to ask a location with.
-func (m *maker) targets(l *route.Location, served func(string) bool) []string {
+// targetsOf remembers what was found, which is right for most sockets of the server.
+func (m *maker) targetsOf(l *route.Location, served func(string) bool) []string {
+	known := m.targets[l.Block]
+	for _, target := range known {
+		if !served(target) {
+			known = nil
+			break
+		}
+	}
+	if known == nil {
+		known = m.find(l, served)
+		m.targets[l.Block] = known
+	}
+	return known
+}
+
+// find finds the request targets to ask a location with.
+func (m *maker) find(l *route.Location, served func(string) bool) []string {
 	var all []string
 	try := func(target string) bool {
 		ok := served(target)

@@ -75,9 +75,11 @@ func TestALargeConfigurationIsAskedLess(t *testing.T) {
 	src.Max = len(all) - 1
 	fewer, _ := FromConfig(src)
 	src.Max = len(fewer) - 1
+	some, _ := FromConfig(src)
+	src.Max = len(some) - 1
 	fewest, _ := FromConfig(src)
-	if len(fewer) >= len(all) || len(fewest) >= len(fewer) {
-		t.Errorf("%d, %d, %d", len(all), len(fewer), len(fewest))
+	if len(fewer) >= len(all) || len(some) >= len(fewer) || len(fewest) >= len(some) {
+		t.Errorf("%d, %d, %d, %d", len(all), len(fewer), len(some), len(fewest))
 	}
 	if diff := cmp.Diff(placesOf(all), placesOf(fewest)); diff != "" {
 		t.Errorf("places that are asked no more: %s", diff)
