@@ -29,6 +29,9 @@ type Answer struct {
 	SHA256  string     `json:"sha256,omitempty"`  // of the body, unpacked if it is gzip, hexadecimal
 	Body    []byte     `json:"body,omitempty"`    // its first 64 KiB, unpacked
 
+	TLSVersion  string `json:"tls_version,omitempty"` // "TLS 1.3"
+	Certificate string `json:"certificate,omitempty"` // SHA-256 of what the server showed, hexadecimal
+
 	Upstream []stub.Saw    `json:"upstream,omitempty"` // what reached the stub upstreams, in order
 	At       time.Time     `json:"at"`                 // when it was sent
 	Took     time.Duration `json:"took_ns"`

@@ -2,6 +2,7 @@ package parity
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -132,7 +133,12 @@ func (c Client) exchange(ctx context.Context, r *Request, a *Answer) error {
 			return stageError{handshake, fmt.Errorf("TLS handshake: %w", err)}
 		}
 		conn = secure
-		if got := secure.ConnectionState().NegotiatedProtocol; r.HTTP2 && got != "h2" {
+		state := secure.ConnectionState()
+		a.TLSVersion = tls.VersionName(state.Version)
+		if len(state.PeerCertificates) > 0 {
+			a.Certificate = fmt.Sprintf("%x", sha256.Sum256(state.PeerCertificates[0].Raw))
+		}
+		if got := state.NegotiatedProtocol; r.HTTP2 && got != "h2" {
 			return stageError{handshake, fmt.Errorf("TLS handshake: the server does not offer HTTP/2 (ALPN %q)", got)}
 		}
 	}

@@ -37,17 +37,18 @@ type Location struct {
 	Name    string   // the prefix, the URI, or the expression
 	Pattern *Pattern // of Regex and RegexCaseless
 	Nested  []*Location
+	Under   string // the prefix of the location that it is nested in; "/" if none
 
 	inside *level
 }
 
-func newLevel(block *conf.Directive) *level {
+func newLevel(block *conf.Directive, under string) *level {
 	lv := &level{exact: map[string]*Location{}, prefixes: map[string]*Location{}, slashes: map[string]*Location{}}
 	for _, d := range block.Block {
 		if d.Name != "location" || !d.IsBlock || len(d.Args) == 0 {
 			continue
 		}
-		lv.add(newLocation(d))
+		lv.add(newLocation(d, under))
 	}
 	for prefix := range lv.prefixes {
 		if !slices.Contains(lv.lengths, len(prefix)) {
@@ -59,13 +60,16 @@ func newLevel(block *conf.Directive) *level {
 	return lv
 }
 
-func newLocation(d *conf.Directive) *Location {
-	l := &Location{Block: d}
+func newLocation(d *conf.Directive, under string) *Location {
+	l := &Location{Block: d, Under: under}
 	l.Kind, l.Name = modifier(d.Args)
 	if l.Kind == Regex || l.Kind == RegexCaseless {
 		l.Pattern = Compile(l.Name, l.Kind == RegexCaseless)
 	}
-	l.inside = newLevel(d)
+	if l.Pattern == nil {
+		under = l.Name
+	}
+	l.inside = newLevel(d, under)
 	l.Nested = l.inside.all
 	return l
 }

@@ -83,7 +83,7 @@ func (r *Router) server(c *conf.Config, block *conf.Directive) *Server {
 	if s := r.servers[block]; s != nil {
 		return s
 	}
-	s := &Server{Block: block, Names: conf.ServerNames(block), top: newLevel(block), merge: true}
+	s := &Server{Block: block, Names: conf.ServerNames(block), top: newLevel(block, "/"), merge: true}
 	if len(s.Names) == 0 {
 		s.Names = []string{""}
 	}
@@ -163,10 +163,11 @@ func (s *Socket) DialAddress() (network, address string) {
 	if s.Path != "" {
 		return "unix", s.Path
 	}
-	return "tcp", s.dialed().String()
+	return "tcp", s.Dialed().String()
 }
 
-func (s *Socket) dialed() netip.AddrPort {
+// Dialed is DialAddress as an address; the zero AddrPort for a unix socket.
+func (s *Socket) Dialed() netip.AddrPort {
 	switch addr := s.Addr.Addr(); {
 	case addr == netip.IPv4Unspecified():
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), s.Addr.Port())
