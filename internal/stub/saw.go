@@ -79,7 +79,7 @@ type Body struct {
 }
 
 // Get is the value of the first field of that name, without regard to case.
-func (s *Saw) Get(name string) string {
+func (s Saw) Get(name string) string {
 	for _, f := range s.Fields {
 		if strings.EqualFold(f.Name, name) {
 			return f.Value
