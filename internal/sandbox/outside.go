@@ -39,6 +39,7 @@ var strangers = []netip.Addr{netip.MustParseAddr("198.19.255.254"), netip.MustPa
 func Outside(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
+		defer close(result)
 		runtime.LockOSThread()
 		back, err := enterOutside()
 		if err != nil {
@@ -53,7 +54,11 @@ func Outside(fn func() error) error {
 		} // otherwise the thread ends with this goroutine
 		result <- err
 	}()
-	return <-result
+	err, returned := <-result
+	if !returned {
+		return errors.New("in the network outside: the function ended its goroutine instead of returning")
+	}
+	return err
 }
 
 // enterOutside moves the calling thread and returns its way back. Pid 1 stays
