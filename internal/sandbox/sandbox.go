@@ -10,10 +10,10 @@
 // That network may have an outside (Options.Outside), where the same program
 // plays the rest of the world:
 //
-//	        inside                            outside
-//	  the program, nginx                stubs and clients
-//	  loopback, the host's   --cable--  every other address is local:
-//	  addresses                         bind any, listen on all
+//	      inside                            outside
+//	the program, nginx                stubs and clients
+//	loopback, the host's   --cable--  every other address is local:
+//	addresses                         bind any, listen on all
 //
 // Pid 1 lives outside, and all else is started inside.
 //
