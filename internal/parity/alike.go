@@ -55,16 +55,16 @@ func (t texts) compare() likeness {
 		return equal
 	}
 	olds, news := token.FindAllString(t.old, -1), token.FindAllString(t.new, -1)
-	var agains []string
+	var seconds []string
 	if t.again != nil && *t.again != t.old {
-		if agains = token.FindAllString(*t.again, -1); len(agains) != len(olds) {
+		if seconds = token.FindAllString(*t.again, -1); len(seconds) != len(olds) {
 			return unsteady
 		}
 	}
 	if len(olds) == len(news) {
 		worst := equal
 		for i := range olds {
-			worst = min(worst, t.token(olds, news, agains, i))
+			worst = min(worst, t.token(olds, news, seconds, i))
 		}
 		if worst != different {
 			return worst
@@ -76,14 +76,14 @@ func (t texts) compare() likeness {
 	return different
 }
 
-func (t texts) token(olds, news, agains []string, i int) likeness {
+func (t texts) token(olds, news, seconds []string, i int) likeness {
 	o, n := olds[i], news[i]
 	switch {
 	case o == n:
 		return equal
 	case t.mustDiffer(o, n), t.known[[2]string{o, n}]:
 		return alike
-	case agains != nil && agains[i] != o:
+	case seconds != nil && seconds[i] != o:
 		return unsteady
 	}
 	return different

@@ -64,11 +64,10 @@ func (m *maker) server(socket *route.Socket, server *route.Server) {
 		return
 	}
 	// One request for the server on each of its sockets, whatever else is left out.
-	http2 := socket.SSL && socket.HTTP2
-	if m.detail < least || !http2 {
+	if m.detail < least || !socket.HTTP2 {
 		m.add(socket, host, "/", false)
 	}
-	if http2 {
+	if socket.HTTP2 { // without TLS by prior knowledge; up to nginx 1.25.0 such a socket knows nothing else
 		m.add(socket, host, "/", true)
 	}
 	m.locations(socket, server, host, server.Locations)

@@ -84,49 +84,78 @@ type aim struct {
 }
 
 // aims are the sockets, one for each scheme that the line allows, on which a server that writes
-// this log takes the request. Without a host in the line every such server gets it.
+// this log takes the request. Without a host in the line every such server gets it; where those are
+// many, some of them in turn.
 func (s *sampler) aims(line logged, w *writer) []aim {
+	if line.host == "" {
+		return s.hostless(line, w).next()
+	}
 	var all []aim
-	done := map[any]bool{}
+	done := map[bool]bool{}
 	for _, socket := range s.sockets {
-		if line.scheme != "" && socket.SSL != (line.scheme == "https") {
-			continue
-		}
-		if line.port != "" && socket.Path == "" && line.port != strconv.Itoa(int(socket.Addr.Port())) {
-			continue
-		}
-		if line.host != "" {
-			if !done[socket.SSL] && w.takes(s.serverFor(socket, line.host)) {
-				done[socket.SSL] = true
-				all = append(all, aim{socket, line.host})
-			}
-			continue
-		}
-		for _, server := range socket.Servers {
-			key := [2]any{server.Block, socket.SSL}
-			if !w.servers[server.Block] || done[key] {
-				continue
-			}
-			if host := s.hostOf(socket, server); host != "" {
-				done[key] = true
-				all = append(all, aim{socket, host})
-			}
+		if line.fits(socket) && !done[socket.SSL] && w.servers[s.serverFor(socket, line.host)] {
+			done[socket.SSL] = true
+			all = append(all, aim{socket, line.host})
 		}
 	}
 	return all
 }
 
-func (w *writer) takes(server *conf.Directive) bool { return server != nil && w.servers[server] }
-
-// hostOf remembers [maker.hostOf].
-func (s *sampler) hostOf(socket *route.Socket, server *route.Server) string {
-	key := [2]any{socket, server}
-	host, ok := s.hosts[key]
-	if !ok {
-		host, _ = (&maker{src: s.src}).hostOf(socket, server)
-		s.hosts[key] = host
+// fits tells whether the request may have come by this socket.
+func (l *logged) fits(socket *route.Socket) bool {
+	if l.scheme != "" && socket.SSL != (l.scheme == "https") {
+		return false
 	}
-	return host
+	return l.port == "" || socket.Path != "" || l.port == strconv.Itoa(int(socket.Addr.Port()))
+}
+
+// turns are aims that are taken in turn.
+type turns struct {
+	aims []aim
+	at   int
+}
+
+const atOnce = 8 // aims for one line without a host
+
+func (t *turns) next() []aim {
+	if len(t.aims) <= atOnce {
+		return t.aims
+	}
+	var some []aim
+	for range atOnce {
+		some = append(some, t.aims[t.at])
+		t.at = (t.at + 1) % len(t.aims)
+	}
+	return some
+}
+
+// turnsKey is what the aims of lines without a host depend on.
+type turnsKey struct {
+	writer       *writer
+	scheme, port string
+}
+
+func (s *sampler) hostless(line logged, w *writer) *turns {
+	key := turnsKey{w, line.scheme, line.port}
+	if t := s.turns[key]; t != nil {
+		return t
+	}
+	t := &turns{}
+	s.turns[key] = t
+	done := map[[2]any]bool{}
+	for _, socket := range s.sockets {
+		for _, server := range socket.Servers {
+			key := [2]any{server.Block, socket.SSL}
+			if !line.fits(socket) || !w.servers[server.Block] || done[key] {
+				continue
+			}
+			if host, ok := (&maker{src: s.src}).hostOf(socket, server); ok {
+				done[key] = true
+				t.aims = append(t.aims, aim{socket, host})
+			}
+		}
+	}
+	return t
 }
 
 func (s *sampler) serverFor(socket *route.Socket, host string) *conf.Directive {

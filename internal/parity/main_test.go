@@ -26,7 +26,6 @@ type site struct {
 	t      testing.TB
 	dir    string
 	config *conf.Config
-	stubs  *stub.Server
 }
 
 // newSite lays out a configuration; {{dir}} in it is the site's directory. The stub upstream is at

@@ -170,8 +170,8 @@ func (s *scrubber) add(value string) {
 }
 
 var (
-	pairShape     = regexp.MustCompile(`([?&;]|\\u0026|^|[\s"'])([A-Za-z0-9_.%\[\]-]{1,64})=([^&;\s"'<>\\]+)`)
-	secretHeaders = regexp.MustCompile(`(?i)^((?:set-)?cookie|(?:proxy-)?authorization|x-api-key|x-auth-token)\s*:\s*(.*)$`)
+	pairShape  = regexp.MustCompile(`([?&;]|\\u0026|^|[\s"'])([A-Za-z0-9_.%\[\]-]{1,64})=([^&;\s"'<>\\]+)`)
+	headerLine = regexp.MustCompile(`(?i)^((?:upstream )?(?:http_)?([a-z0-9_-]+)): (.*)$`)
 )
 
 // scrub is a line without secrets.
@@ -179,15 +179,14 @@ func (s scrubber) scrub(line string) string {
 	for _, secret := range s.secrets {
 		line = strings.ReplaceAll(line, secret, masked)
 	}
-	if m := secretHeaders.FindStringSubmatch(line); m != nil {
-		if name, _, ok := strings.Cut(m[2], "="); ok {
-			_, attributes, _ := strings.Cut(m[2], ";")
-			if attributes != "" {
-				attributes = ";" + attributes
-			}
-			return m[1] + ": " + name + "=" + masked + attributes
+	if m := headerLine.FindStringSubmatch(line); m != nil {
+		name := strings.ToLower(m[2])
+		switch {
+		case name == "set-cookie":
+			return m[1] + ": " + scrubCookie(m[3])
+		case name == "cookie" || secretKey(strings.TrimPrefix(name, "x-")) && !slices.Contains(plainHeaders, name):
+			return m[1] + ": " + masked
 		}
-		return m[1] + ": " + masked
 	}
 	return pairShape.ReplaceAllStringFunc(line, func(pair string) string {
 		m := pairShape.FindStringSubmatch(pair)
@@ -196,4 +195,17 @@ func (s scrubber) scrub(line string) string {
 		}
 		return pair
 	})
+}
+
+// plainHeaders say how to authenticate, not who does, though their names hold a word of secretWords.
+var plainHeaders = []string{"www-authenticate", "proxy-authenticate"}
+
+// scrubCookie leaves a cookie's name and attributes.
+func scrubCookie(cookie string) string {
+	name, rest, _ := strings.Cut(cookie, "=")
+	_, attributes, has := strings.Cut(rest, ";")
+	if has {
+		attributes = ";" + attributes
+	}
+	return name + "=" + masked + attributes
 }

@@ -62,6 +62,22 @@ location / { proxy_set_header X-TLS $ssl_protocol; proxy_pass http://127.0.0.1:9
 	}
 }
 
+// Up to 1.25.0 a socket with http2 and without ssl speaks HTTP/2 alone.
+func TestASocketThatSpeaksAnotherProtocolNow(t *testing.T) {
+	s := newSite(t, preamble+`server { listen 127.0.0.1:8080; listen 127.0.0.1:8082 http2; server_name a.test;
+location / { return 200 "$server_protocol\n"; } } }`, nil)
+	requests := s.requests()
+	report := Compare(requests, s.ask(nginxtest.Release(t, "1.22.1").Path, s.dir, requests), s.ask(nginxtest.Release(t, "1.26.3").Path, s.dir, requests), nil)
+	expect(t, report, Suspicious, "connection: truncated → ok", 5)
+	if report.Breaking != 0 {
+		t.Errorf("%s", text(t, report))
+	}
+	h2 := slices.IndexFunc(requests, func(r Request) bool { return r.HTTP2 })
+	if answers := s.ask(nginxtest.Release(t, "1.22.1").Path, s.dir, requests[h2:h2+1]); string(answers[0].Body) != "HTTP/2.0\n" {
+		t.Errorf("%+v", answers[0])
+	}
+}
+
 // rich has many of what nginx can do; %s are further locations.
 const rich = `worker_processes 2; pid {{dir}}/pid; error_log {{dir}}/error.log warn; events { }
 http { access_log off; client_body_temp_path temp/a; proxy_temp_path temp/b; fastcgi_temp_path temp/c; uwsgi_temp_path temp/d; scgi_temp_path temp/e;

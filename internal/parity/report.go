@@ -78,12 +78,14 @@ func (b *reportBuilder) add(p *pair) {
 		return
 	}
 	worst := Same
+	secrets := newScrubber(p.request)
 	counted := map[groupKey]bool{}
 	for _, d := range p.found {
 		if d.class.rank() > worst.rank() {
 			worst = d.class
 		}
-		key := groupKey{d.class, d.kind, p.request.Location}
+		kind := secrets.scrub(d.kind) // it may hold a header's name, which the request may decide
+		key := groupKey{d.class, kind, p.request.Location}
 		if d.class == Expected {
 			key.place = conf.Pos{} // each answer has a Date: one group for all
 		}
@@ -93,7 +95,7 @@ func (b *reportBuilder) add(p *pair) {
 		counted[key] = true
 		g := b.groups[key]
 		if g == nil {
-			g = &Group{Class: d.class, Kind: d.kind, Location: p.request.Location, Example: p.example(d)}
+			g = &Group{Class: d.class, Kind: kind, Location: p.request.Location, Example: p.example(d, secrets)}
 			b.groups[key] = g
 		}
 		g.Count++
@@ -113,8 +115,7 @@ func (b *reportBuilder) add(p *pair) {
 }
 
 // example shows a difference without the request's secrets.
-func (p *pair) example(d difference) Example {
-	s := newScrubber(p.request)
+func (p *pair) example(d difference, s scrubber) Example {
 	e := Example{Request: p.request.Shown()}
 	for _, line := range d.diff {
 		sign, text := line[:2], line[2:]

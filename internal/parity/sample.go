@@ -44,7 +44,7 @@ func Sample(ctx context.Context, src Source) (Sampled, error) {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	s := &sampler{src: src, router: src.router(), found: map[sampleKey]*Request{},
-		hosts: map[[2]any]string{}, kin: map[kinKey]*kin{}}
+		turns: map[turnsKey]*turns{}, kin: map[kinKey]*kin{}}
 	s.sockets = s.router.Sockets()
 	logs, err := logsOf(src, s.sockets)
 	if err != nil {
@@ -69,7 +69,7 @@ type sampler struct {
 	sockets []*route.Socket
 	found   map[sampleKey]*Request
 	order   []*Request
-	hosts   map[[2]any]string // by socket and server
+	turns   map[turnsKey]*turns
 	kin     map[kinKey]*kin
 }
 

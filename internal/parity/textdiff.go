@@ -57,6 +57,7 @@ func side(sign string, all []string) (out []string) {
 
 // clip bounds a line that is shown, and makes control characters visible.
 func clip(line string) string {
+	line = strings.TrimSuffix(line, "\r") // error pages end their lines so
 	if len(line) > shownWidth {
 		cut := shownWidth
 		for cut > 0 && !utf8.RuneStart(line[cut]) {

@@ -18,11 +18,11 @@ var trusted = []string{"host", "authorization", "cookie", "x-forwarded-for", "x-
 // upstream compares what reached the stub upstreams.
 func (p *pair) upstream() {
 	olds, news := ordered(p.old.Upstream), ordered(p.new.Upstream)
-	var agains []stub.Saw
+	var seconds []stub.Saw
 	steady := true
 	if p.again != nil {
-		agains = ordered(p.again.Upstream)
-		steady = len(agains) == len(olds)
+		seconds = ordered(p.again.Upstream)
+		steady = len(seconds) == len(olds)
 	}
 	if len(olds) != len(news) {
 		class := Breaking
@@ -35,7 +35,7 @@ func (p *pair) upstream() {
 	for i := range olds {
 		var again *stub.Saw
 		if p.again != nil && steady {
-			again = &agains[i]
+			again = &seconds[i]
 		}
 		p.saw(&olds[i], &news[i], again)
 	}

@@ -96,7 +96,7 @@ func fromClass(ranges []rune, preference int) byte {
 		}
 	}
 	for i := 0; i+1 < len(ranges); i += 2 {
-		for r := max(ranges[i], '!'); r <= min(ranges[i+1], 0xff); r++ {
+		if r := max(ranges[i], '!'); r <= min(ranges[i+1], 0xff) {
 			return byte(r)
 		}
 	}
