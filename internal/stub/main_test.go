@@ -135,7 +135,8 @@ func instance(t *testing.T, config string) (*nginxtest.Instance, *stub.Server) {
 	return inst, s
 }
 
-// run starts an nginx that detaches itself once it listens.
+// run starts an nginx that detaches itself, and waits for its worker: before
+// that the master may sleep through the signal that ends it.
 func run(t *testing.T, inst *nginxtest.Instance, cmd *exec.Cmd) {
 	t.Helper()
 	log := filepath.Join(inst.Prefix, "logs/stderr")
@@ -149,6 +150,18 @@ func run(t *testing.T, inst *nginxtest.Instance, cmd *exec.Cmd) {
 	text, readErr := os.ReadFile(log)
 	if err := errors.Join(err, readErr); err != nil {
 		t.Fatalf("start nginx: %v\n%s", err, text)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		master, err := inst.PID()
+		if err == nil {
+			var workers []int
+			if workers, err = inst.Workers(master); err == nil && len(workers) > 0 {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no worker of nginx runs: %v\n%s", err, inst.ErrorLogText(t))
+		}
 	}
 }
 
