@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,11 @@ func run(t testing.TB, s Subject) map[string]Check {
 	for _, c := range list {
 		checks[c.ID] = c
 	}
+	for _, entry := range Catalogue() {
+		if c := checks[entry.ID]; !slices.Contains(entry.Answers, c.Severity) {
+			t.Errorf("%s answers %v, the catalogue tells of %v only: %s", entry.ID, c.Severity, entry.Answers, c.Evidence)
+		}
+	}
 	return checks
 }
 
@@ -158,6 +164,9 @@ func TestAHealthyInstanceIsQuiet(t *testing.T) {
 		}
 		if c.Evidence == "" {
 			t.Errorf("%s: no evidence", c.ID)
+		}
+		if c.Page != "docs/traps/"+c.ID+".md" {
+			t.Errorf("%s: its page is %q", c.ID, c.Page)
 		}
 	}
 	if text, err := json.Marshal(list[len(list)-1]); err != nil || !strings.Contains(string(text), `"severity":"ok"`) {
