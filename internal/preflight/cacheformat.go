@@ -28,6 +28,8 @@ const cacheSample = 64
 // its Age header, in a release of 1.27 or later.
 func cacheFormats(b nginx.Build) []uint64 {
 	switch {
+	case b.Flavor == nginx.FlavorTengine && older(b.Version, "2.3.0"):
+		return nil // of nginx 1.6 and 1.8, with a cache of its own
 	case b.Flavor == nginx.FlavorFreenginx && !older(b.Version, "1.27.0"):
 		return []uint64{5, 6}
 	case !coreOlder(b, "1.11.10"):
@@ -44,7 +46,7 @@ type cacheDir struct {
 	files       int
 	bytes       uint64
 	partly      bool           // there was more than could be looked at in time
-	formats     map[uint64]int // of the files that were read
+	formats     map[uint64]int // of the files that were read, written since the master was started
 	err         error
 }
 
@@ -55,7 +57,7 @@ func (c cacheDir) String() string {
 	}
 	text := fmt.Sprintf("%s (%s): %s%s in %d files", c.path, c.where, atLeast, size(c.bytes), c.files)
 	for _, format := range c.found() {
-		text += fmt.Sprintf(", %d read are of format %d", c.formats[format], format)
+		text += fmt.Sprintf(", %d that were read are of format %d", c.formats[format], format)
 	}
 	return text
 }
@@ -84,14 +86,17 @@ func cacheFormat(e *examination) Check {
 		return ok("no *_cache_path in %s", e.Instance.Paths.Conf)
 	}
 	running, target := cacheFormats(e.Instance.Build), cacheFormats(e.build)
-	var caches []string
-	var foreign, unread []string
+	age, err := e.FS.Age(e.Instance.Master.PID)
+	if err != nil {
+		return warning("run graft plan again", "not checked: %v", err)
+	}
+	var caches, foreign, unread []string
 	for _, d := range directives {
 		path := d.Arg(0)
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(e.Instance.Paths.Prefix, path)
 		}
-		dir := readCache(path, d.Pos().String(), time.Now().Add(cacheWalk))
+		dir := readCache(path, d.Pos().String(), time.Now().Add(-age))
 		caches = append(caches, dir.String())
 		if dir.err != nil {
 			unread = append(unread, dir.err.Error())
@@ -126,8 +131,10 @@ func formatNames(formats []uint64) string {
 	return strings.Join(names, " or ")
 }
 
-// readCache adds up a cache's files and reads the format of some, until the deadline.
-func readCache(path, where string, deadline time.Time) cacheDir {
+// readCache adds up a cache's files, for as long as cacheWalk, and reads the format of some that were
+// written since then: older ones may be another binary's.
+func readCache(path, where string, since time.Time) cacheDir {
+	deadline := time.Now().Add(cacheWalk)
 	c := cacheDir{path: path, where: where, formats: map[uint64]int{}}
 	read := 0
 	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
@@ -153,7 +160,7 @@ func readCache(path, where string, deadline time.Time) cacheDir {
 		if st, isStat := info.Sys().(*syscall.Stat_t); isStat {
 			c.bytes += uint64(st.Blocks) * 512
 		}
-		if read < cacheSample {
+		if read < cacheSample && info.ModTime().After(since) {
 			if format, err := fileFormat(name); err == nil {
 				c.formats[format]++
 				read++
