@@ -75,7 +75,7 @@ func zoneOf(d *conf.Directive) (name string, kind zoneKind) {
 			continue
 		case m[1] == "keys_zone":
 			return m[2], caches
-		case m[1] == "":
+		case d.Name == "ssl_session_cache":
 			return m[2], sessions
 		case d.Name == "limit_req_zone", d.Name == "limit_conn_zone":
 			return m[2], limits
