@@ -1,0 +1,225 @@
+package preflight
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"graft/internal/nginxtest"
+)
+
+const logrotateSection = "/etc/logrotate.d/graft-test"
+
+// rotateBy writes a section of logrotate for the instance's logs.
+func rotateBy(t *testing.T, inst *nginxtest.Instance, directives string) {
+	t.Helper()
+	write(t, logrotateSection, fmt.Sprintf("# the instance's own\n%s/logs/*.log {\n\trotate 3\n%s\n}\n", inst.Prefix, directives))
+}
+
+func postrotate(command string) string {
+	return "\tsharedscripts\n\tpostrotate\n\t\t" + command + "\n\tendscript"
+}
+
+// rotate has the real logrotate do it.
+func rotate(t *testing.T) {
+	t.Helper()
+	state := filepath.Join(t.TempDir(), "state")
+	if out, err := exec.CommandContext(t.Context(), "logrotate", "--force", "--state", state, logrotateSection).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// rotationCheck makes this one check, on a master as it is now.
+func rotationCheck(t *testing.T, inst *nginxtest.Instance) Check {
+	t.Helper()
+	return logRotation(&examination{Subject: subject(t, inst, inst.Binary)})
+}
+
+func wantCheck(t *testing.T, c Check, want Severity, words ...string) {
+	t.Helper()
+	c.ID = "check"
+	found(t, map[string]Check{"check": c}, "check", want, words...)
+}
+
+func TestLogRotation(t *testing.T) {
+	removed(t, logrotateSection)
+	inst := nginxtest.Start(t, nginxtest.Options{})
+	found(t, run(t, subject(t, inst, hardened(t))), "log-rotation", OK, inst.AccessLog, logrotateConf)
+
+	kill := postrotate(fmt.Sprintf("[ ! -f %[1]s ] || kill -USR1 `cat %[1]s`", inst.PidFile))
+	for _, tt := range []struct {
+		name, directives string
+		want             Severity
+		words            []string
+	}{
+		{"kill", kill, Note, []string{logrotateSection + ":2", logrotateSection + ":5", "reaches only the master that " + inst.PidFile + " names"}},
+		{"nginx -s reopen", postrotate("/usr/sbin/nginx -s reopen"), Note, []string{"only the master"}},
+		{"Debian's own", postrotate("invoke-rc.d nginx rotate >/dev/null 2>&1"), Note, []string{"only the master"}},
+		{"every nginx", postrotate("pkill -USR1 -x nginx"), OK, []string{"both masters"}},
+		{"the unit's processes", postrotate("systemctl kill -s USR1 nginx.service"), OK, []string{"both masters"}},
+		{"the unit's main process", postrotate("systemctl kill --kill-who=main -s USR1 nginx.service"), Note, []string{"only the master"}},
+		{"copytruncate", "\tcopytruncate", OK, []string{"copytruncate"}},
+		{"a reload", postrotate("systemctl reload nginx"), Warning, []string{"reloads nginx"}},
+		{"another's pid", postrotate("kill -USR1 $(cat /run/other/nginx.pid)"), Warning, []string{"another pid file", inst.PidFile}},
+		{"nothing", "\tcompress", Warning, []string{"nothing in that tells nginx"}},
+		{"a hook before, only", "\tprerotate\n\t\tkill -USR1 1\n\tendscript", Warning, []string{"nothing in that tells nginx"}},
+	} {
+		rotateBy(t, inst, tt.directives)
+		c := rotationCheck(t, inst)
+		t.Log(tt.name)
+		wantCheck(t, c, tt.want, tt.words...)
+	}
+}
+
+// A rotation during an overlap: logrotate tells the new master alone.
+func TestLogRotationLeavesTheOldWorkersBehind(t *testing.T) {
+	removed(t, logrotateSection)
+	inst := nginxtest.Start(t, nginxtest.Options{})
+	old := dialOld(t, inst.Addr("http"))
+	old.get(t, "/page.txt?before")
+	upgrade(t, inst, 2)
+	rotateBy(t, inst, postrotate(fmt.Sprintf("kill -USR1 `cat %s`", inst.PidFile)))
+	rotate(t)
+	young, err := inst.PID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := *inst
+	next.MasterPID = young
+	eventually(t, "the new master's workers write the new file", func() bool {
+		return rotationCheck(t, &next).Severity == Note
+	})
+	old.get(t, "/page.txt?after")
+	if got := read(t, inst.AccessLog+".1"); !strings.Contains(got, "?after") {
+		t.Errorf("the old worker's request is not in the rotated file:\n%s", got)
+	}
+	wantCheck(t, rotationCheck(t, inst), Warning, "rotated, and never reopened", fmt.Sprintf("process %d writes %s.1", inst.MasterPID, inst.AccessLog))
+
+	inst.Signal(t, inst.MasterPID, syscall.SIGUSR1)
+	eventually(t, "the old master's processes write the new file", func() bool {
+		return rotationCheck(t, inst).Severity == Note
+	})
+	old.get(t, "/page.txt?reopened")
+	if got := read(t, inst.AccessLog); !strings.Contains(got, "?reopened") {
+		t.Errorf("the request is not in the log:\n%s", got)
+	}
+}
+
+func TestLogRotationOfALogThatWasRemoved(t *testing.T) {
+	inst := nginxtest.Start(t, nginxtest.Options{})
+	if err := os.Remove(inst.AccessLog); err != nil {
+		t.Fatal(err)
+	}
+	wantCheck(t, rotationCheck(t, inst), Warning, inst.AccessLog+", which was removed")
+}
+
+func TestLogRotationByOthers(t *testing.T) {
+	const crontab = "/etc/cron.d/graft-test"
+	removed(t, crontab)
+	inst := nginxtest.Start(t, nginxtest.Options{})
+	for _, line := range []string{
+		"0 0 * * * root mv " + inst.AccessLog + " /backup/ && kill -HUP 1",
+		"0 0 * * * root /opt/nginx/sbin/nginx -s reopen",
+	} {
+		write(t, crontab, "# nginx -s reopen\nPATH=/usr/bin\n"+line+"\n")
+		wantCheck(t, rotationCheck(t, inst), Note, crontab+":3")
+	}
+	if err := os.Remove(crontab); err != nil {
+		t.Fatal(err)
+	}
+
+	pipe := filepath.Join(inst.Prefix, "logs/piped.log")
+	if err := unix.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	edit(t, inst, "access_log "+inst.AccessLog, "access_log "+pipe)
+	wantCheck(t, rotationCheck(t, inst), Note, pipe)
+}
+
+func TestLogrotateIsReadAsLogrotateDoes(t *testing.T) {
+	removed(t, "/etc/graft-logrotate")
+	write(t, "/etc/graft-logrotate/main", `weekly
+copytruncate
+include /etc/graft-logrotate/d
+"/var/log/with space.log" /var/log/b/*.log
+/var/log/c.log
+{
+	nocopytruncate # of this section
+	lastaction
+		pkill -USR1 nginx
+	endscript
+}
+/var/log/d.log { daily
+}
+`)
+	write(t, "/etc/graft-logrotate/d/one", "/var/log/one.log {\n}\n")
+	write(t, "/etc/graft-logrotate/d/one.dpkg-old", "/var/log/old.log {\n}\n")
+	sections, err := readLogrotate("/etc/graft-logrotate/main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/var/log/one.log": "/etc/graft-logrotate/d/one:1 4", "/var/log/old.log": "", "/var/log/with space.log": "/etc/graft-logrotate/main:4 2",
+		"/var/log/b/x.log": "/etc/graft-logrotate/main:4 2", "/var/log/b/x/y.log": "", "/var/log/c.log": "/etc/graft-logrotate/main:4 2",
+		"/var/log/d.log": "/etc/graft-logrotate/main:12 4",
+	} {
+		got := ""
+		for _, r := range sections {
+			if r.rotates(path) {
+				got = fmt.Sprint(r.where, " ", int(r.reaches()))
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	if list, err := readLogrotate("/etc/graft-logrotate/none"); err != nil || list != nil {
+		t.Errorf("a host without logrotate: %v %v", list, err)
+	}
+}
+
+// keptOpen is a connection that stays with the worker that took it.
+type keptOpen struct {
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+func dialOld(t *testing.T, addr string) keptOpen {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return keptOpen{conn, bufio.NewReader(conn)}
+}
+
+func (k keptOpen) get(t *testing.T, path string) {
+	t.Helper()
+	if _, err := fmt.Fprintf(k.conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(k.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+}
