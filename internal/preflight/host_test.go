@@ -228,13 +228,6 @@ func TestSameBinary(t *testing.T) {
 	found(t, run(t, subject(t, inst, inst.Binary)), "same-binary", Warning, "same SHA-256")
 }
 
-func TestDrainUnbounded(t *testing.T) {
-	inst := nginxtest.Start(t, nginxtest.Options{Config: "worker_shutdown_timeout 1h;\n" + nginxtest.Realistic})
-	found(t, run(t, subject(t, inst, hardened(t))), "drain-unbounded", OK, "1h", inst.Conf+":1")
-	edit(t, inst, "worker_shutdown_timeout 1h;", "")
-	found(t, run(t, subject(t, inst, hardened(t))), "drain-unbounded", Note, inst.Conf)
-}
-
 func TestPermissions(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct {

@@ -39,7 +39,8 @@ func (l tlsLibrary) series() string {
 	if l.name == "OpenSSL" && parts[0] != "1" {
 		return parts[0]
 	}
-	return strings.TrimRight(l.version, "abcdefghijklmnopqrstuvwxyz")
+	number, _, _ := strings.Cut(l.version, "-") // "1.0.2k-fips"
+	return strings.TrimRight(number, "abcdefghijklmnopqrstuvwxyz")
 }
 
 // opensslABI compares the TLS library that each binary was compiled with and the one that the loader gives
