@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,104 +11,59 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"graft/internal/pkgmanager"
 )
 
-// packageTimeout bounds one question to a package manager, whose database may be locked or large.
+// packageTimeout bounds the question to apt, whose lists may be large.
 const packageTimeout = 20 * time.Second
 
-// ownership is what the host's package manager has to do with one file. Nothing of it is changed: only
+// ownership is what the host's package manager has to do with the binary. Nothing of it is changed: only
 // the databases on the disk are asked, no network.
 type ownership struct {
-	manager  string // "dpkg" or "rpm"; "" if no package owns the file
-	name     string // of the package that owns the file
-	version  string // installed
-	newer    string // what an upgrade would install; "" if nothing newer is known
-	held     bool
-	diverted string // where the package's file goes instead
-	err      error  // it could not be asked: nothing is known
+	*pkgmanager.Owner        // nil if no package owns the file
+	newer             string // what an upgrade would install; "" if nothing newer is known
+	err               error  // it could not be asked: nothing is known
 }
 
-// askPackages asks whose file path is. A file reached through a merged /usr is asked for by both names.
+// askPackages asks whose file path is.
 func askPackages(ctx context.Context, path string) ownership {
-	names := []string{path}
-	for _, dir := range []string{"/bin/", "/sbin/", "/lib/"} {
-		if short, ok := strings.CutPrefix(path, "/usr"); ok && strings.HasPrefix(short, dir) {
-			names = append(names, short)
-		}
+	owner, err := pkgmanager.Host{Root: "/"}.OwnerOf(ctx, path)
+	o := ownership{Owner: owner, err: err}
+	if owner == nil {
+		return o
 	}
-	for _, name := range names {
-		for _, ask := range []func(context.Context, string) ownership{askDpkg, askRPM} {
-			if p := ask(ctx, name); p.manager != "" || p.err != nil {
-				return p
-			}
-		}
+	switch owner.Manager {
+	case pkgmanager.RPM:
+		owner.Held = excluded(owner.Package)
+	case pkgmanager.Dpkg:
+		o.newer, o.err = candidate(ctx, *owner)
 	}
-	return ownership{}
+	return o
 }
 
-func askDpkg(ctx context.Context, path string) ownership {
-	if _, err := os.Stat("/var/lib/dpkg/status"); err != nil {
-		return ownership{}
+// candidate is the version that apt would install now, if that is another than the one that is installed.
+func candidate(ctx context.Context, owner pkgmanager.Owner) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, packageTimeout)
+	defer cancel()
+	// apt would write its caches for root: they are made in memory.
+	cmd := exec.CommandContext(ctx, "apt-cache", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "policy", owner.Package)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", nil // dpkg alone
 	}
-	out, code, err := answer(ctx, "dpkg-query", "--search", path)
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		return ownership{}
-	case err != nil:
-		return ownership{err: err}
-	case code != 0:
-		return ownership{} // no path found matching
-	}
-	p := ownership{manager: "dpkg"}
-	for line := range strings.Lines(out) {
-		// "nginx:amd64, other: /usr/sbin/nginx", "diversion by graft to: /usr/sbin/nginx.distrib".
-		owner, file, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		switch {
-		case strings.HasPrefix(owner, "diversion by ") && strings.HasSuffix(owner, " to"), strings.HasPrefix(owner, "local diversion to"):
-			p.diverted = file
-		case !strings.Contains(owner, "diversion") && file == path:
-			p.name, _, _ = strings.Cut(owner, ",")
-		}
-	}
-	if p.name == "" {
-		return ownership{}
-	}
-	out, _, err = answer(ctx, "dpkg-query", "--show", "--showformat=${db:Status-Want} ${Version}", p.name)
 	if err != nil {
-		p.err = err
-		return p
+		return "", fmt.Errorf("ask apt-cache for %s: %w", owner.Package, err)
 	}
-	want, version, _ := strings.Cut(strings.TrimSpace(out), " ")
-	p.held, p.version = want == "hold", version
-	// The caches are made in memory: apt would write them for root.
-	out, _, err = answer(ctx, "apt-cache", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "policy", p.name)
-	if err != nil && !errors.Is(err, exec.ErrNotFound) {
-		p.err = err
-		return p
-	}
-	for line := range strings.Lines(out) {
-		if candidate, ok := strings.CutPrefix(strings.TrimSpace(line), "Candidate: "); ok && candidate != p.version && candidate != "(none)" {
-			p.newer = candidate
+	for line := range strings.Lines(string(out)) {
+		version, found := strings.CutPrefix(strings.TrimSpace(line), "Candidate: ")
+		if found && version != owner.Version && version != "(none)" {
+			return version, nil
 		}
 	}
-	return p
-}
-
-func askRPM(ctx context.Context, path string) ownership {
-	if _, err := os.Stat("/var/lib/rpm"); err != nil {
-		return ownership{}
-	}
-	out, code, err := answer(ctx, "rpm", "--query", "--file", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}", path)
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		return ownership{}
-	case err != nil:
-		return ownership{err: err}
-	case code != 0:
-		return ownership{} // not owned by any package
-	}
-	name, version, _ := strings.Cut(strings.TrimSpace(out), " ")
-	return ownership{manager: "rpm", name: name, version: version, held: excluded(name)}
+	return "", nil
 }
 
 // excluded tells whether dnf or yum is told to leave the package alone: by exclude= or a version lock.
@@ -131,25 +85,6 @@ func excluded(name string) bool {
 		}
 	}
 	return false
-}
-
-// answer runs a package manager's own query. A non-zero exit is an answer, too.
-func answer(ctx context.Context, name string, args ...string) (out string, code int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, packageTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.WaitDelay = time.Second
-	var stdout bytes.Buffer
-	cmd.Stdout = &stdout
-	err = cmd.Run()
-	if exit, exited := errors.AsType[*exec.ExitError](err); exited && ctx.Err() == nil && exit.ExitCode() > 0 {
-		return stdout.String(), exit.ExitCode(), nil
-	}
-	if err != nil {
-		return "", 0, fmt.Errorf("ask %s: %w", name, err)
-	}
-	return stdout.String(), 0, nil
 }
 
 // automatic lists what upgrades packages or restarts services by itself on this host.
@@ -199,38 +134,39 @@ func unattended() bool {
 }
 
 // packageManager tells whether a package manager owns the file that is replaced, and what would make it
-// put its own back.
+// put its own back. dpkg is kept from that by package pkgmanager, rpm cannot be.
 func packageManager(e *examination) Check {
 	p := e.owned
 	if p.err != nil {
 		return warning(fmt.Sprintf("ask by hand: dpkg -S %s or rpm -qf %s", e.binary, e.binary), "whose file %s is cannot be found out: %v", e.binary, p.err)
 	}
-	if p.manager == "" {
+	if p.Owner == nil {
 		return ok("no package owns %s", e.binary)
 	}
-	owned := fmt.Sprintf("%s belongs to the package %s %s (%s)", e.binary, p.name, p.version, p.manager)
-	hold := "apt-mark hold " + p.name
-	if p.manager == "rpm" {
-		hold = "dnf versionlock add " + p.name
-	}
-	alone := automatic()
+	owned := fmt.Sprintf("%s belongs to the package %s (%s)", e.binary, p.Owner, p.Manager)
 	switch {
-	case p.diverted != "":
-		return ok("%s, whose own file goes to %s (dpkg-divert): an upgrade leaves the target alone", owned, p.diverted)
-	case p.held:
-		return ok("%s, which is held: it is not upgraded. Reinstalling it by hand still overwrites the target", owned)
-	case p.newer != "":
-		return warning(hold+" (apt-mark unhold "+p.name+" after a rollback)",
-			"%s, and %s is ready to be installed: that overwrites the target, and the package's script may restart nginx%s", owned, p.newer, byItself(alone))
-	case len(alone) > 0:
-		return warning(hold, "%s: the next upgrade of it overwrites the target, and the package's script may restart nginx%s", owned, byItself(alone))
+	case p.DivertedTo != "":
+		return ok("%s, whose own file goes to %s (dpkg-divert by %s): an upgrade leaves the target alone", owned, p.DivertedTo, p.DivertedBy)
+	case p.Held && p.Manager == pkgmanager.RPM:
+		return ok("%s, which dnf is told to leave alone", owned)
+	case p.Held:
+		return ok("%s, which is held: it is not upgraded", owned)
 	}
-	return note(hold, "%s: the next upgrade of it overwrites the target, and the package's script may restart nginx. Nothing upgrades by itself here, and nothing newer is known", owned)
+	next := "the next upgrade of it would overwrite the target, and the package's script restart nginx" + p.when()
+	if p.Manager == pkgmanager.RPM {
+		return warning("dnf versionlock add "+p.Package+" (after a rollback: dnf versionlock delete "+p.Package+")", "%s: %s", owned, next)
+	}
+	return note("graft apply diverts the package's file and keeps its scripts from nginx as long as the target lies there; without graft: apt-mark hold "+p.Package, "%s: %s", owned, next)
 }
 
-func byItself(alone []string) string {
-	if len(alone) == 0 {
-		return ""
+// when tells what would bring an upgrade about.
+func (o ownership) when() string {
+	var text string
+	if o.newer != "" {
+		text += fmt.Sprintf("; %s is ready to be installed", o.newer)
 	}
-	return "; without being asked: " + strings.Join(alone, ", ")
+	if alone := automatic(); len(alone) > 0 {
+		return text + "; without being asked: " + strings.Join(alone, ", ")
+	}
+	return text + "; nothing upgrades by itself here"
 }
