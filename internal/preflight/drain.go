@@ -11,16 +11,12 @@ import (
 	"graft/internal/procfs"
 )
 
-// askedConnections bounds of how many connections of one worker the kernel is asked for their age.
-const askedConnections = 2000
-
 // load is what one worker has to finish before it can leave.
 type load struct {
 	worker      nginx.Worker
 	age         time.Duration
 	connections int           // of clients
 	silent      time.Duration // the longest that nothing went over one of them: it is at least that old
-	known       bool
 }
 
 // drainUnbounded counts what the old workers will have to wait for. A worker that shuts down leaves when
@@ -31,7 +27,7 @@ func drainUnbounded(e *examination) Check {
 	if err != nil {
 		return warning("run graft as root", "the workers' connections cannot be counted: %v", err)
 	}
-	now := describe(loads)
+	now := serving(loads)
 	lingering := leaving(loads)
 	if d := e.Instance.Config.Find("worker_shutdown_timeout"); len(d) > 0 {
 		return ok("worker_shutdown_timeout %s (%s): old workers are gone by then at the latest. %s%s", d[0].Arg(0), d[0].Pos(), now, lingering)
@@ -43,6 +39,14 @@ func drainUnbounded(e *examination) Check {
 
 // loads looks at every worker, those that shut down since an earlier reload included.
 func (e *examination) loads() ([]load, error) {
+	var pids []int
+	for _, w := range e.Instance.Workers {
+		pids = append(pids, w.PID)
+	}
+	held, err := e.FS.Connections(pids...)
+	if err != nil {
+		return nil, err
+	}
 	ports := listeningPorts(e.Instance.Listen)
 	var loads []load
 	for _, w := range e.Instance.Workers {
@@ -50,40 +54,32 @@ func (e *examination) loads() ([]load, error) {
 			continue
 		}
 		l := load{worker: w}
-		connections, err := e.FS.Connections(w.PID, askedConnections)
-		if err == nil {
-			l.age, err = e.FS.Age(w.PID)
-		}
-		if procfs.Gone(err) {
-			continue
-		}
-		if err != nil {
+		if l.age, err = e.FS.Age(w.PID); err != nil {
 			return nil, err
 		}
-		for _, c := range connections {
-			if !ports[c.Local.Port()] {
-				continue // to an upstream
+		for _, c := range held[w.PID] {
+			if ports[c.LocalPort] { // others are to upstreams
+				l.connections++
+				l.silent = max(l.silent, min(c.SinceSent, c.SinceReceived))
 			}
-			l.connections++
-			l.silent, l.known = max(l.silent, c.Silent), l.known || c.Known
 		}
 		loads = append(loads, l)
 	}
 	return loads, nil
 }
 
-func listeningPorts(held []procfs.Listener) map[uint16]bool {
-	ports := map[uint16]bool{}
+func listeningPorts(held []procfs.Listener) map[int]bool {
+	ports := map[int]bool{}
 	for _, l := range held {
 		if at, err := netip.ParseAddrPort(l.Addr); err == nil && l.Network == "tcp" {
-			ports[at.Port()] = true
+			ports[int(at.Port())] = true
 		}
 	}
 	return ports
 }
 
-// describe tells of the workers that serve.
-func describe(loads []load) string {
+// serving tells of the workers that serve.
+func serving(loads []load) string {
 	var counts []string
 	var total int
 	var longest load
@@ -95,18 +91,16 @@ func describe(loads []load) string {
 		total += l.connections
 		counts = append(counts, strconv.Itoa(l.worker.PID)+": "+strconv.Itoa(l.connections))
 		oldest = max(oldest, l.age)
-		if l.known && l.silent >= longest.silent {
+		if l.connections > 0 && l.silent >= longest.silent {
 			longest = l
 		}
 	}
 	text := fmt.Sprintf("TCP connections of clients now: %d (by worker: %s)", total, or(strings.Join(counts, ", "), "none"))
-	switch {
-	case total == 0:
+	if total == 0 {
 		return text
-	case longest.known:
-		text += fmt.Sprintf("; the longest silent one, of worker %d, for %v", longest.worker.PID, longest.silent.Round(time.Second))
 	}
-	return text + fmt.Sprintf("; none is older than its worker, %v", oldest.Round(time.Second))
+	return text + fmt.Sprintf("; the longest silent one, of worker %d, for %v; none is older than its worker, %v",
+		longest.worker.PID, longest.silent.Round(time.Second), oldest.Round(time.Second))
 }
 
 // leaving tells of workers that an earlier reload sent away and that are still here: what an unbounded

@@ -37,7 +37,7 @@ func TestDrainUnbounded(t *testing.T) {
 	found(t, run(t, subject(t, inst, hardened(t))), "drain-unbounded", Note, "no worker_shutdown_timeout in "+inst.Conf, "clients now: 0")
 
 	conn := download(t, inst)
-	wantCheck(t, drain(t, inst), Note, "clients now: 1", "the longest silent one, of worker", "none is older than its worker")
+	asked(t, subject(t, inst, inst.Binary), "drain-unbounded", Note, "clients now: 1", "the longest silent one, of worker", "none is older than its worker")
 
 	// The download keeps its worker, and would keep the old master.
 	before, err := inst.Workers(inst.MasterPID)
@@ -64,7 +64,7 @@ func TestDrainUnbounded(t *testing.T) {
 	eventually(t, "it shuts down", func() bool {
 		return strings.Contains(drain(t, inst).Evidence, fmt.Sprintf("Worker %d has been shutting down since a reload", left))
 	})
-	wantCheck(t, drain(t, inst), Note, "clients now: 0", "and still holds 1")
+	asked(t, subject(t, inst, inst.Binary), "drain-unbounded", Note, "clients now: 0", "and still holds 1")
 
 	inst.Signal(t, inst.MasterPID, quit)
 	if masters, err := inst.Masters(); err != nil || len(masters) != 1 {
@@ -80,7 +80,7 @@ func TestDrainUnbounded(t *testing.T) {
 func TestDrainBounded(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{Config: "worker_shutdown_timeout 1s;\n" + nginxtest.Realistic})
 	download(t, inst)
-	wantCheck(t, drain(t, inst), OK, "worker_shutdown_timeout 1s ("+inst.Conf+":1): old workers are gone by then at the latest", "clients now: 1")
+	asked(t, subject(t, inst, inst.Binary), "drain-unbounded", OK, "worker_shutdown_timeout 1s ("+inst.Conf+":1): old workers are gone by then at the latest", "clients now: 1")
 	inst.Signal(t, inst.MasterPID, quit)
 	eventually(t, "the master leaves though the client reads nothing", func() bool {
 		masters, err := inst.Masters()
@@ -92,6 +92,5 @@ func TestDrainCountsClientsAlone(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
 	old := dialOld(t, inst.Addr("http"))
 	old.get(t, "/app/") // the upstream's connection is kept alive, too, and its worker takes it
-	c := drain(t, inst)
-	wantCheck(t, c, Note, "clients now: 2") // ours, and the upstream's own end: it is the same nginx
+	asked(t, subject(t, inst, inst.Binary), "drain-unbounded", Note, "clients now: 2") // ours, and the upstream's own end: it is the same nginx
 }

@@ -156,19 +156,16 @@ func deletedFile(f procfs.File) string {
 // rotatedName is what a rotation adds to a log's name.
 var rotatedName = regexp.MustCompile(`^[.-]\d+(?:[.-].*)?$`)
 
-// cronFiles are where commands that run at times are written down (cron(8)).
-var cronFiles = []string{
-	"/etc/crontab", "/etc/cron.d/*", "/etc/cron.hourly/*", "/etc/cron.daily/*", "/etc/cron.weekly/*", "/etc/cron.monthly/*",
-	"/var/spool/cron/*", "/var/spool/cron/crontabs/*",
-}
-
 // reopens fits commands that make nginx open its logs anew.
 var reopens = regexp.MustCompile(`nginx.*(?:\bUSR1\b|\breopen\b|\brotate\b)|\bUSR1\b.*nginx`)
 
-// cronRotations lists the lines of cron's files that move one of the logs or tell nginx to reopen them.
+// cronRotations lists the lines of cron's and monit's files that move one of the logs or tell nginx to reopen them.
 func cronRotations(logs []string) []string {
 	var list []string
-	for _, pattern := range cronFiles {
+	for _, pattern := range errandFiles {
+		if strings.HasPrefix(pattern, "/etc/logrotate") {
+			continue // its sections were looked at
+		}
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			continue // the patterns are ours

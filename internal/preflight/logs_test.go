@@ -45,12 +45,6 @@ func rotationCheck(t *testing.T, inst *nginxtest.Instance) Check {
 	return logRotation(&examination{Subject: subject(t, inst, inst.Binary)})
 }
 
-func wantCheck(t *testing.T, c Check, want Severity, words ...string) {
-	t.Helper()
-	c.ID = "check"
-	found(t, map[string]Check{"check": c}, "check", want, words...)
-}
-
 func TestLogRotation(t *testing.T) {
 	removed(t, logrotateSection)
 	inst := nginxtest.Start(t, nginxtest.Options{})
@@ -75,9 +69,8 @@ func TestLogRotation(t *testing.T) {
 		{"a hook before, only", "\tprerotate\n\t\tkill -USR1 1\n\tendscript", Warning, []string{"nothing in that tells nginx"}},
 	} {
 		rotateBy(t, inst, tt.directives)
-		c := rotationCheck(t, inst)
 		t.Log(tt.name)
-		wantCheck(t, c, tt.want, tt.words...)
+		asked(t, subject(t, inst, inst.Binary), "log-rotation", tt.want, tt.words...)
 	}
 }
 
@@ -103,7 +96,7 @@ func TestLogRotationLeavesTheOldWorkersBehind(t *testing.T) {
 	if got := read(t, inst.AccessLog+".1"); !strings.Contains(got, "?after") {
 		t.Errorf("the old worker's request is not in the rotated file:\n%s", got)
 	}
-	wantCheck(t, rotationCheck(t, inst), Warning, "rotated, and never reopened", fmt.Sprintf("process %d writes %s.1", inst.MasterPID, inst.AccessLog))
+	asked(t, subject(t, inst, inst.Binary), "log-rotation", Warning, "rotated, and never reopened", fmt.Sprintf("process %d writes %s.1", inst.MasterPID, inst.AccessLog))
 
 	inst.Signal(t, inst.MasterPID, syscall.SIGUSR1)
 	eventually(t, "the old master's processes write the new file", func() bool {
@@ -120,7 +113,7 @@ func TestLogRotationOfALogThatWasRemoved(t *testing.T) {
 	if err := os.Remove(inst.AccessLog); err != nil {
 		t.Fatal(err)
 	}
-	wantCheck(t, rotationCheck(t, inst), Warning, inst.AccessLog+", which was removed")
+	asked(t, subject(t, inst, inst.Binary), "log-rotation", Warning, inst.AccessLog+", which was removed")
 }
 
 func TestLogRotationByOthers(t *testing.T) {
@@ -132,7 +125,7 @@ func TestLogRotationByOthers(t *testing.T) {
 		"0 0 * * * root /opt/nginx/sbin/nginx -s reopen",
 	} {
 		write(t, crontab, "# nginx -s reopen\nPATH=/usr/bin\n"+line+"\n")
-		wantCheck(t, rotationCheck(t, inst), Note, crontab+":3")
+		asked(t, subject(t, inst, inst.Binary), "log-rotation", Note, crontab+":3")
 	}
 	if err := os.Remove(crontab); err != nil {
 		t.Fatal(err)
@@ -148,7 +141,7 @@ func TestLogRotationByOthers(t *testing.T) {
 	}
 	defer reader.Close()
 	edit(t, inst, "access_log "+inst.AccessLog, "access_log "+pipe)
-	wantCheck(t, rotationCheck(t, inst), Note, pipe)
+	asked(t, subject(t, inst, inst.Binary), "log-rotation", Note, pipe)
 }
 
 func TestLogrotateIsReadAsLogrotateDoes(t *testing.T) {

@@ -70,10 +70,7 @@ func TestPackageManager(t *testing.T) {
 		t.Errorf("looking changed the databases (-before +after)\n%s", diff)
 	}
 	owned := askPackages(t.Context(), inst.Exe)
-	check := func() Check {
-		t.Helper()
-		return packageManager(&examination{Subject: s, binary: inst.Exe, owned: owned})
-	}
+	check := func() Check { return packageManager(&examination{binary: inst.Exe, owned: owned}) }
 
 	t.Run("something upgrades by itself", func(t *testing.T) {
 		const wants = "/etc/systemd/system/timers.target.wants/apt-daily-upgrade.timer"
@@ -95,20 +92,18 @@ func TestPackageManager(t *testing.T) {
 		}
 	})
 	t.Run("an upgrade is pending", func(t *testing.T) {
-		asked := func() {
-			owned = askPackages(t.Context(), inst.Exe)
-		}
+		again := func() { owned = askPackages(t.Context(), inst.Exe) }
 		offer(t, packageOf(t, inst, "2.0-1"))
-		asked()
+		again()
 		wantCheck(t, check(), Note, "2.0-1 is ready to be installed")
 
 		command(t, "apt-mark", "hold", "graft-test-nginx")
-		asked()
+		again()
 		wantCheck(t, check(), OK, "held")
 		command(t, "apt-mark", "unhold", "graft-test-nginx")
 
 		command(t, "dpkg-divert", "--local", "--no-rename", "--divert", inst.Exe+".distrib", "--add", inst.Exe)
-		asked()
+		again()
 		wantCheck(t, check(), OK, "goes to "+inst.Exe+".distrib")
 		command(t, "dpkg-divert", "--no-rename", "--remove", inst.Exe)
 	})

@@ -94,6 +94,22 @@ func run(t testing.TB, s Subject) map[string]Check {
 	return checks
 }
 
+// asked makes one check that needs no trial of the binaries, and fails the test unless it answers as [found] tells.
+func asked(t testing.TB, s Subject, id string, want Severity, words ...string) {
+	t.Helper()
+	for _, entry := range Catalogue() {
+		if entry.ID == id {
+			c := entry.ask(gather(t.Context(), s))
+			if !slices.Contains(entry.Answers, c.Severity) {
+				t.Errorf("%s answers %v, the catalogue tells of %v only", id, c.Severity, entry.Answers)
+			}
+			found(t, map[string]Check{id: c}, id, want, words...)
+			return
+		}
+	}
+	t.Fatalf("%s is not in the catalogue", id)
+}
+
 // found fails the test unless the check is of that severity and its evidence holds the words.
 func found(t testing.TB, checks map[string]Check, id string, want Severity, words ...string) {
 	t.Helper()

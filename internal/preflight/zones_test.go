@@ -59,18 +59,8 @@ func TestSharedZonesRestart(t *testing.T) {
 	config = strings.Replace(config, "location /few/ {\n            limit_req zone=few;\n            return 204;", "location /few/ {\n            limit_req zone=few;\n            empty_gif;", 1)
 	inst := nginxtest.Start(t, nginxtest.Options{Config: config, Files: map[string]string{"conf/ticket.key": strings.Repeat("0123456789abcdef", 5)}})
 
-	c := sharedZonesRestart(&examination{Subject: subject(t, inst, hardened(t))})
-	for _, word := range []string{
-		"limits: few (" + inst.Conf + ":", "some (", "upstream state: peers (", "TLS sessions: tls (", "cache keys: keys (",
-		"servers without ssl_session_ticket_key",
-	} {
-		if c.Severity != Note || !strings.Contains(c.Evidence, word) {
-			t.Errorf("%v, %q: %s", c.Severity, word, c.Evidence)
-		}
-	}
-	if n := strings.Count(c.Evidence, "few ("); n != 1 {
-		t.Errorf("a zone that is used is not another one: %s", c.Evidence)
-	}
+	asked(t, subject(t, inst, hardened(t)), "shared-zones-restart", Note,
+		"limits: few ("+inst.Conf+":", "some (", "upstream state: peers (", "TLS sessions: tls (", "cache keys: keys (", "servers without ssl_session_ticket_key")
 
 	first := func() bool { return ask(t, inst.Addr("http"), "/few/").StatusCode == http.StatusOK }
 	if !first() || first() {
@@ -104,15 +94,9 @@ func TestSharedZonesRestart(t *testing.T) {
 
 func TestSharedZonesRestartWithoutZones(t *testing.T) {
 	inst := startPackaged(t, packaged, "-c", "/etc/nginx/nginx.conf")
-	c := sharedZonesRestart(&examination{Subject: subject(t, inst, hardened(t))})
-	if c.Severity != OK || !strings.Contains(c.Evidence, inst.Conf) {
-		t.Errorf("%v: %s", c.Severity, c.Evidence)
-	}
+	asked(t, subject(t, inst, hardened(t)), "shared-zones-restart", OK, inst.Conf)
 	off := strings.Replace(nginxtest.Realistic, "ssl_certificate cert.pem;", "ssl_session_tickets off;\n        ssl_certificate cert.pem;", 1)
-	c = sharedZonesRestart(&examination{Subject: subject(t, nginxtest.Start(t, nginxtest.Options{Config: off}), hardened(t))})
-	if c.Severity != OK {
-		t.Errorf("no tickets, no keys: %v: %s", c.Severity, c.Evidence)
-	}
+	asked(t, subject(t, nginxtest.Start(t, nginxtest.Options{Config: off}), hardened(t)), "shared-zones-restart", OK)
 }
 
 func TestSharedZonesRestartKnowsLuaAndStrangers(t *testing.T) {

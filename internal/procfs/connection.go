@@ -1,94 +1,101 @@
 package procfs
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"net/netip"
-	"os"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
 // Connection is an established TCP connection that a process holds.
 type Connection struct {
-	FD    int
-	Inode uint64
-	Local netip.AddrPort
-	// Silent is how long nothing was sent or received on it: it is at least that old. The kernel keeps
-	// no time of its beginning. Known is false if the process may not be traced.
-	Silent time.Duration
-	Known  bool
+	Inode     uint64
+	LocalPort int
+	// Queued: bytes wait to be read by the process, or to be acknowledged by the peer.
+	Queued bool
+	// SinceSent and SinceReceived are the times since data last went each way; since it was opened if none did.
+	SinceSent, SinceReceived time.Duration
 }
 
-const tcpEstablished = "01"
+// Idle tells whether the process has answered all that the peer said: it spoke last, and nothing is under way.
+func (c Connection) Idle() bool { return !c.Queued && c.SinceSent <= c.SinceReceived }
 
-// Connections lists the established TCP connections of pid, in the tables' order. Of the first asked of
-// them the kernel is asked how long they have been silent.
-func (f FS) Connections(pid, asked int) ([]Connection, error) {
-	sockets, err := f.Sockets(pid)
-	if err != nil {
-		return nil, err
-	}
-	fds := make(map[uint64]int, len(sockets))
-	for fd, inode := range sockets {
-		fds[inode] = fd
-	}
-	var found []Connection
-	for _, name := range []string{"tcp", "tcp6"} {
-		file, err := os.Open(f.Path(pid, "net", name))
-		if os.IsNotExist(err) {
-			continue // no IPv6 in this kernel
-		}
+// Connections lists the established TCP connections of each of the processes, which are of one network
+// namespace. It asks the kernel's socket diagnosis (sock_diag(7)), which tells more than /proc/net/tcp.
+func (f FS) Connections(pids ...int) (map[int][]Connection, error) {
+	owners := make(map[uint64][]int) // descriptors are shared by fork
+	for _, pid := range pids {
+		sockets, err := f.Sockets(pid)
 		if err != nil {
 			return nil, err
 		}
-		err = readConnections(file, func(local string, inode uint64) {
-			fd, ok := fds[inode]
-			if addr, err := netip.ParseAddrPort(local); ok && err == nil {
-				found = append(found, Connection{FD: fd, Inode: inode, Local: addr})
-			}
-		})
-		file.Close()
-		if err != nil {
-			return nil, fmt.Errorf("read %s of %d: %w", name, pid, err)
+		for _, inode := range sockets {
+			owners[inode] = append(owners[inode], pid)
 		}
 	}
-	f.askSilence(pid, found[:min(asked, len(found))])
-	return found, nil
-}
-
-func readConnections(r io.Reader, found func(string, uint64)) error {
-	return readInet(r, func(state, addr string, inode uint64) bool {
-		if state == tcpEstablished {
-			found(addr, inode)
-		}
-		return true
-	})
-}
-
-// askSilence asks the sockets themselves, which needs the right to trace pid.
-func (f FS) askSilence(pid int, connections []Connection) {
-	if len(connections) == 0 {
-		return
+	held := make(map[int][]Connection)
+	if len(owners) == 0 {
+		return held, nil
 	}
-	pidfd, err := unix.PidfdOpen(pid, 0)
+	all, err := f.established(pids[0])
 	if err != nil {
-		return
+		return nil, fmt.Errorf("list connections of %d: %w", pids[0], err)
 	}
-	defer unix.Close(pidfd)
-	for i, c := range connections {
-		fd, err := unix.PidfdGetfd(pidfd, c.FD, 0)
-		if err != nil {
-			return
+	for _, c := range all {
+		for _, pid := range owners[c.Inode] {
+			held[pid] = append(held[pid], c)
 		}
-		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-		unix.Close(fd)
-		if err != nil {
-			continue
-		}
-		// An ACK without data is an answer of the peer's kernel, not of anybody who uses the connection.
-		silent := min(info.Last_data_sent, info.Last_data_recv)
-		connections[i].Silent, connections[i].Known = time.Duration(silent)*time.Millisecond, true
 	}
+	return held, nil
+}
+
+// tcpEstablished is TCP_ESTABLISHED (net/tcp_states.h).
+const tcpEstablished = 1
+
+func (f FS) established(pid int) ([]Connection, error) {
+	handle, err := f.diagnosis(pid)
+	if err != nil {
+		return nil, err
+	}
+	defer handle.Close()
+	var all []Connection
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		list, err := handle.SocketDiagTCPInfo(family)
+		// Sockets that came or went meanwhile do not matter for a count of this moment.
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return nil, err
+		}
+		for _, s := range list {
+			if s.InetDiagMsg.State != tcpEstablished || s.TCPInfo == nil {
+				continue
+			}
+			all = append(all, Connection{
+				Inode: uint64(s.InetDiagMsg.INode), LocalPort: int(s.InetDiagMsg.ID.SourcePort),
+				Queued:        s.InetDiagMsg.RQueue > 0 || s.InetDiagMsg.WQueue > 0,
+				SinceSent:     time.Duration(s.TCPInfo.Last_data_sent) * time.Millisecond,
+				SinceReceived: time.Duration(s.TCPInfo.Last_data_recv) * time.Millisecond,
+			})
+		}
+	}
+	return all, nil
+}
+
+// diagnosis asks in the network namespace of the process.
+func (f FS) diagnosis(pid int) (*netlink.Handle, error) {
+	same, err := f.SameNamespace(pid, "net")
+	if err != nil {
+		return nil, err
+	}
+	if same {
+		return netlink.NewHandle(unix.NETLINK_INET_DIAG)
+	}
+	ns, err := netns.GetFromPath(f.Path(pid, "ns", "net"))
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	return netlink.NewHandleAt(ns, unix.NETLINK_INET_DIAG)
 }

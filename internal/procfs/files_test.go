@@ -1,15 +1,12 @@
 package procfs
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestFilesAreFoundWhereTheyAreNow(t *testing.T) {
@@ -107,58 +104,5 @@ func TestUnlinkedAreTheLibrariesThatWereReplaced(t *testing.T) {
 	}
 	if list, err := f.Unlinked(cmd.Process.Pid); err != nil || !slices.Contains(list, path) {
 		t.Errorf("after: %q %v, want %s", list, err, path)
-	}
-}
-
-func TestConnectionsTellHowLongTheyWereSilent(t *testing.T) {
-	l := listenTCP(t, "tcp4", "127.0.0.1:0", 0)
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	mine := func(asked int) (c Connection) {
-		t.Helper()
-		list, err := New("/proc").Connections(os.Getpid(), asked)
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.IndexFunc(list, func(c Connection) bool { return c.Local.String() == l.Addr().String() })
-		if i < 0 {
-			t.Fatalf("the server's end is not there: %+v", list)
-		}
-		return list[i]
-	}
-	if c := mine(0); c.Known {
-		t.Errorf("not asked, and known: %+v", c)
-	}
-	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)
-	if err != nil {
-		t.Skipf("no pidfd here: %v", err)
-	}
-	unix.Close(pidfd)
-	silent := mine(1000)
-	if !silent.Known {
-		t.Fatalf("asked, and not known: %+v", silent)
-	}
-	for end := time.Now().Add(20 * time.Second); mine(1000).Silent <= silent.Silent+20*time.Millisecond; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("its silence does not grow")
-		}
-	}
-	grown := mine(1000).Silent
-	if _, err := client.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := server.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	if after := mine(1000).Silent; after >= grown {
-		t.Errorf("it spoke, and is silent for %v, before for %v", after, grown)
 	}
 }

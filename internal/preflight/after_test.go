@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"net/http"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -12,21 +11,7 @@ import (
 	"graft/internal/nginxtest"
 )
 
-// What tests need to play the swap by hand and to see what nginx does then.
-
 const quit = syscall.SIGQUIT
-
-// swap puts the target's binary at the path of the instance's own.
-func swap(t *testing.T, inst *nginxtest.Instance, target nginxtest.Binary) {
-	t.Helper()
-	write(t, inst.Exe+".new", read(t, target.Path))
-	if err := os.Chmod(inst.Exe+".new", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(inst.Exe+".new", inst.Exe); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // alone waits until one master is left.
 func alone(t *testing.T, inst *nginxtest.Instance) {
@@ -61,4 +46,11 @@ func parsed(t *testing.T, text string) *examination {
 		t.Fatal(err)
 	}
 	return &examination{Subject: Subject{Instance: nginx.Instance{Config: &conf.Config{Directives: directives}, Paths: nginx.Paths{Conf: "nginx.conf"}}}}
+}
+
+// wantCheck is found for one check that was made by itself.
+func wantCheck(t *testing.T, c Check, want Severity, words ...string) {
+	t.Helper()
+	c.ID = "check"
+	found(t, map[string]Check{c.ID: c}, c.ID, want, words...)
 }
