@@ -91,6 +91,6 @@ func TestDrainBounded(t *testing.T) {
 func TestDrainCountsClientsAlone(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
 	old := dialOld(t, inst.Addr("http"))
-	old.get(t, "/app/") // the upstream's connection is kept alive, too, and its worker takes it
+	old.get(t, "/app/")                                                                // the upstream's connection is kept alive, too, and its worker takes it
 	asked(t, subject(t, inst, inst.Binary), "drain-unbounded", Note, "clients now: 2") // ours, and the upstream's own end: it is the same nginx
 }

@@ -28,6 +28,11 @@ func compiledFor(t *testing.T, target nginxtest.Binary, version string) nginxtes
 	return nginxtest.Binary{Path: path, Version: target.Version}
 }
 
+// bare is a target without TLS, and without most modules.
+func bare(t *testing.T) nginxtest.Binary {
+	return nginxtest.Build(t, nginxtest.Source(t, "1.22.1"), "--without-http_rewrite_module", "--without-http_gzip_module", "--with-cc-opt=-O0 -Wno-error")
+}
+
 func TestOpensslABI(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
 	s := subject(t, inst, hardened(t))
@@ -39,8 +44,7 @@ func TestOpensslABI(t *testing.T) {
 	s.Instance.Build.BuiltWith = "OpenSSL 1.1.1n  15 Mar 2022"
 	found(t, run(t, s), "openssl-abi", Note, "the running binary has OpenSSL 1.1.1n")
 
-	bare := nginxtest.Build(t, nginxtest.Source(t, "1.22.1"), "--without-http_rewrite_module", "--without-http_gzip_module", "--with-cc-opt=-O0 -Wno-error")
-	e, err := examine(t.Context(), subject(t, inst, bare))
+	e, err := examine(t.Context(), subject(t, inst, bare(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
