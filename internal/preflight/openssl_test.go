@@ -33,7 +33,7 @@ func bare(t *testing.T) nginxtest.Binary {
 	return nginxtest.Build(t, nginxtest.Source(t, "1.22.1"), "--without-http_rewrite_module", "--without-http_gzip_module", "--with-cc-opt=-O0 -Wno-error")
 }
 
-func TestOpensslABI(t *testing.T) {
+func TestOpensslAbi(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
 	s := subject(t, inst, hardened(t))
 	found(t, run(t, s), "openssl-abi", OK, "built with OpenSSL 3.0.", "runs with OpenSSL 3.0.", "/libssl.so.3")
@@ -51,7 +51,7 @@ func TestOpensslABI(t *testing.T) {
 	wantCheck(t, opensslABI(e), OK, "the target has no TLS library", "the running binary has OpenSSL")
 }
 
-func TestOpensslABIOfALibraryThatWasReplaced(t *testing.T) {
+func TestOpensslAbiOfALibraryThatWasReplaced(t *testing.T) {
 	dir := t.TempDir()
 	matches, err := filepath.Glob("/usr/lib/*-linux-gnu/libssl.so.3")
 	if err != nil || len(matches) == 0 {

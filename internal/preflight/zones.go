@@ -85,8 +85,8 @@ func zoneOf(d *conf.Directive) (name string, kind zoneKind) {
 	return "", zoneKind{}
 }
 
-// withoutTicketKey lists the TLS servers whose session tickets are encrypted with a key that nginx makes
-// up when it starts (ngx_ssl_session_ticket_keys without files).
+// withoutTicketKey lists the TLS servers whose session tickets are encrypted with a key that is made up at
+// the start, by the library or, since 1.23.2, in the shared session cache (ngx_ssl_rotate_ticket_keys).
 func withoutTicketKey(c *conf.Config) []string {
 	var list []string
 	seen := map[*conf.Directive]bool{}
