@@ -16,7 +16,7 @@ import (
 	"graft/internal/nginx"
 )
 
-// cacheWalk bounds how long a cache is looked at; large ones have tens of millions of files.
+// cacheWalk bounds how long all caches together are looked at; large ones have tens of millions of files.
 const cacheWalk = 500 * time.Millisecond
 
 // cacheSample is of how many files the format is read.
@@ -96,7 +96,7 @@ func cacheFormat(e *examination) Check {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(e.Instance.Paths.Prefix, path)
 		}
-		dir := readCache(path, d.Pos().String(), time.Now().Add(-age))
+		dir := readCache(path, d.Pos().String(), time.Now().Add(-age), cacheWalk/time.Duration(len(directives)))
 		caches = append(caches, dir.String())
 		if dir.err != nil {
 			unread = append(unread, dir.err.Error())
@@ -131,10 +131,10 @@ func formatNames(formats []uint64) string {
 	return strings.Join(names, " or ")
 }
 
-// readCache adds up a cache's files, for as long as cacheWalk, and reads the format of some that were
-// written since then: older ones may be another binary's.
-func readCache(path, where string, since time.Time) cacheDir {
-	deadline := time.Now().Add(cacheWalk)
+// readCache adds up a cache's files, for no longer than limit, and reads the format of some that were written
+// since then: older ones may be another binary's.
+func readCache(path, where string, since time.Time, limit time.Duration) cacheDir {
+	deadline := time.Now().Add(limit)
 	c := cacheDir{path: path, where: where, formats: map[uint64]int{}}
 	read := 0
 	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {

@@ -107,7 +107,7 @@ func (r *logrotateReader) parse(file, text string, depth int) error {
 		case script:
 			if line == "endscript" {
 				script = false
-			} else if counts && section != nil {
+			} else if counts && section != nil && !strings.HasPrefix(line, "#") {
 				section.script += line + "\n"
 			}
 		case line == "" || strings.HasPrefix(line, "#"):
@@ -134,7 +134,7 @@ func (r *logrotateReader) parse(file, text string, depth int) error {
 			if len(patterns) == 0 {
 				first = n
 			}
-			names, _, opens := strings.Cut(line, "{")
+			names, rest, opens := strings.Cut(line, "{")
 			more, err := splitWords(names)
 			if err != nil {
 				return fmt.Errorf("%s:%d: %w", file, n, err)
@@ -143,6 +143,12 @@ func (r *logrotateReader) parse(file, text string, depth int) error {
 			if opens {
 				section = &rotation{where: fmt.Sprintf("%s:%d", file, first), patterns: patterns, copytruncate: r.copytruncate}
 				patterns = nil
+				inside, closes := strings.CutSuffix(strings.TrimSpace(rest), "}")
+				section.copytruncate = section.copytruncate || slices.Contains(strings.Fields(inside), "copytruncate")
+				if closes {
+					r.sections = append(r.sections, *section)
+					section = nil
+				}
 			}
 		}
 	}

@@ -167,11 +167,15 @@ include /etc/graft-logrotate/d
 {
 	nocopytruncate # of this section
 	lastaction
+		# nginx -s reopen
 		pkill -USR1 nginx
 	endscript
 }
 /var/log/d.log { daily
 }
+nocopytruncate
+/var/log/e.log { copytruncate }
+/var/log/f.log {}
 `)
 	write(t, "/etc/graft-logrotate/d/one", "/var/log/one.log {\n}\n")
 	write(t, "/etc/graft-logrotate/d/one.dpkg-old", "/var/log/old.log {\n}\n")
@@ -182,7 +186,8 @@ include /etc/graft-logrotate/d
 	for path, want := range map[string]string{
 		"/var/log/one.log": "/etc/graft-logrotate/d/one:1 4", "/var/log/old.log": "", "/var/log/with space.log": "/etc/graft-logrotate/main:4 2",
 		"/var/log/b/x.log": "/etc/graft-logrotate/main:4 2", "/var/log/b/x/y.log": "", "/var/log/c.log": "/etc/graft-logrotate/main:4 2",
-		"/var/log/d.log": "/etc/graft-logrotate/main:12 4",
+		"/var/log/d.log": "/etc/graft-logrotate/main:13 4",
+		"/var/log/e.log": "/etc/graft-logrotate/main:16 4", "/var/log/f.log": "/etc/graft-logrotate/main:17 0",
 	} {
 		got := ""
 		for _, r := range sections {

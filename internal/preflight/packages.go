@@ -21,24 +21,25 @@ const packageTimeout = 20 * time.Second
 // ownership is what the host's package manager has to do with the binary. Nothing of it is changed: only
 // the databases on the disk are asked, no network.
 type ownership struct {
+	known             bool   // it was asked
 	*pkgmanager.Owner        // nil if no package owns the file
 	newer             string // what an upgrade would install; "" if nothing newer is known
-	err               error  // it could not be asked: nothing is known
+	err               error  // why it could not be asked
 }
 
 // askPackages asks whose file path is.
 func askPackages(ctx context.Context, path string) ownership {
 	owner, err := pkgmanager.Host{Root: "/"}.OwnerOf(ctx, path)
 	o := ownership{Owner: owner, err: err}
-	if owner == nil {
-		return o
+	if owner != nil {
+		switch owner.Manager {
+		case pkgmanager.RPM:
+			owner.Held = excluded(owner.Package)
+		case pkgmanager.Dpkg:
+			o.newer, o.err = candidate(ctx, *owner)
+		}
 	}
-	switch owner.Manager {
-	case pkgmanager.RPM:
-		owner.Held = excluded(owner.Package)
-	case pkgmanager.Dpkg:
-		o.newer, o.err = candidate(ctx, *owner)
-	}
+	o.known = o.err == nil
 	return o
 }
 
@@ -137,7 +138,7 @@ func unattended() bool {
 // put its own back. dpkg is kept from that by package pkgmanager, rpm cannot be.
 func packageManager(e *examination) Check {
 	p := e.owned
-	if p.err != nil {
+	if !p.known {
 		return warning(fmt.Sprintf("ask by hand: dpkg -S %s or rpm -qf %s", e.binary, e.binary), "whose file %s is cannot be found out: %v", e.binary, p.err)
 	}
 	if p.Owner == nil {

@@ -121,14 +121,16 @@ func TestPackageManager(t *testing.T) {
 }
 
 func TestPackageManagerThatCannotBeAsked(t *testing.T) {
-	c := packageManager(&examination{binary: "/usr/sbin/nginx", owned: ownership{err: fmt.Errorf("ask dpkg-query: %w", os.ErrPermission)}})
-	if c.Severity != Warning || !strings.Contains(c.Remedy, "dpkg -S /usr/sbin/nginx") {
-		t.Errorf("%v: %s (%s)", c.Severity, c.Evidence, c.Remedy)
+	for _, unknown := range []ownership{{}, {err: fmt.Errorf("ask dpkg-query: %w", os.ErrPermission)}} {
+		c := packageManager(&examination{binary: "/usr/sbin/nginx", owned: unknown})
+		if c.Severity != Warning || !strings.Contains(c.Remedy, "dpkg -S /usr/sbin/nginx") {
+			t.Errorf("%v: %s (%s)", c.Severity, c.Evidence, c.Remedy)
+		}
 	}
 }
 
 func TestPackageManagerOfRPM(t *testing.T) {
-	e := &examination{binary: "/usr/sbin/nginx", owned: ownership{Owner: &pkgmanager.Owner{Manager: pkgmanager.RPM, Package: "nginx", Version: "1.20.1-14"}}}
+	e := &examination{binary: "/usr/sbin/nginx", owned: ownership{known: true, Owner: &pkgmanager.Owner{Manager: pkgmanager.RPM, Package: "nginx", Version: "1.20.1-14"}}}
 	wantCheck(t, packageManager(e), Warning, "nginx 1.20.1-14 (rpm)")
 	if c := packageManager(e); !strings.HasPrefix(c.Remedy, "dnf versionlock add nginx ") {
 		t.Errorf("remedy %q", c.Remedy)
