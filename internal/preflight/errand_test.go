@@ -32,6 +32,7 @@ func TestErrandsAreKnownByTheirWords(t *testing.T) {
 		"[ -s /run/nginx.pid ] && kill -USR1 `cat /run/nginx.pid`":          0,
 		"test -f /run/nginx.pid && /bin/kill -s QUIT $(cat /run/nginx.pid)": stops,
 		"kill -USR2 `cat /run/nginx.pid`":                                   starts,
+		"kill -HUP $(cat /run/openresty.pid)":                               reloads,
 		"kill -HUP $(cat /run/apache2.pid)":                                 0,
 		"pkill -HUP nginx":                                                  reloads,
 		"killall nginx":                                                     stops,
