@@ -75,11 +75,10 @@ func hupOldDoubles(e *examination) Check {
 	if e.errandsErr != nil {
 		return warning("run graft as root", "not checked: %v", e.errandsErr)
 	}
-	supervised := e.Instance.Supervisor.Kind == "systemd"
-	if supervised && e.serviceErr != nil {
+	if e.serviceErr != nil {
 		return warning("let graft read the unit: systemctl cat "+e.Instance.Supervisor.Unit, "not checked: %v", e.serviceErr)
 	}
-	byMainPID := supervised && e.service.reloadsMainPID()
+	byMainPID := e.service.reloadsMainPID()
 	var reach []errand
 	for _, job := range e.errands {
 		if job.does == reloads && (job.byName || job.byService && byMainPID) {
@@ -98,7 +97,7 @@ func hupOldDoubles(e *examination) Check {
 			"ExecReload=%s of %s (%s): the main PID stays the old master until it ends; %s", e.service.ExecReload, e.service.unit, e.service.source, doubles)
 	}
 	const nothing = "nothing found that would send HUP to the old master: cron, systemd timers, certbot, logrotate, monit"
-	if !supervised {
+	if e.service.unit == "" {
 		return ok(nothing)
 	}
 	return ok(nothing+", and ExecReload of %s (%s)", e.service.unit, e.service.source)
