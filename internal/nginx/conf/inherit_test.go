@@ -1,6 +1,8 @@
 package conf
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -231,15 +233,7 @@ func seen(t *testing.T, inst *nginxtest.Instance, name, request string) string {
 		t.Fatal(err)
 	}
 	before := lengths(t, logs)
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+inst.Addr("http")+uri, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Close = true // the log line is written before nginx closes
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := get(t, inst.Addr("http"), method, uri)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -309,6 +303,26 @@ func seen(t *testing.T, inst *nginxtest.Instance, name, request string) string {
 	}
 	t.Fatalf("nothing shows %s", name)
 	return ""
+}
+
+// get makes a request and returns when nginx has closed the connection, which it does after logging.
+func get(t *testing.T, addr, method, uri string) *http.Response {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s %s HTTP/1.0\r\n\r\n", method, uri)
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
 }
 
 func lengths(t *testing.T, files []string) map[string]int64 {
