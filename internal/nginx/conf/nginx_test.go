@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,27 @@ func newJudge(t *testing.T) judge {
 }
 
 func (j judge) file() string { return filepath.Join(j.dir, "n.conf") }
+
+// body writes what is included in the http block.
+func (j judge) body(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(j.dir, "body"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dump is what nginx -T prints to its standard output.
+func (j judge) dump(t *testing.T) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), j.binary, "-p", j.dir, "-c", j.file(), "-e", "stderr", "-T")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("nginx -T: %v\n%s", err, said.Bytes())
+	}
+	return out
+}
 
 // run runs nginx with args and returns what it printed; ok tells whether it exited 0.
 func (j judge) run(t *testing.T, args ...string) (output string, ok bool) {
