@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -22,32 +21,55 @@ import (
 	"graft/internal/nginxtest"
 )
 
-// The real nginx judges here. It runs `-t` or `-T` only, with a prefix of its own; the
-// configuration under test is included inside a fixed http block, so that nothing in it can make
-// nginx create the compiled-in log files and temporary directories.
+// The real nginx judges here. It runs `-t` or `-T` only, with a prefix of its own.
 
 // judge is a real nginx that tests configurations.
 type judge struct {
 	binary string
+	env    []string
+	load   string // load_module lines that every configuration begins with
+	http   string // what every http block begins with
 	dir    string // prefix and conf prefix
 }
 
-const wrapper = `events { }
-http {
-    access_log off;
-    client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
-    include body;
-}
-`
+// inHTTP keeps the compiled-in log files and temporary directories from being made.
+const inHTTP = "access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;"
 
 func newJudge(t *testing.T) judge {
 	t.Helper()
-	return judge{nginxtest.Debian(t).Path, writeTree(t, map[string]string{"n.conf": wrapper, "body": ""})}
+	j := judge{binary: nginxtest.Debian(t).Path, env: []string{}, http: inHTTP, dir: t.TempDir()}
+	j.write(t, "events { }\nhttp {\n    include body;\n}\n")
+	j.body(t, "")
+	return j
 }
 
-func (j judge) file() string { return filepath.Join(j.dir, "n.conf") }
+// newLuaJudge is nginx with its Lua, stream and mail modules, and the modules of Debian's that need no
+// library.
+func newLuaJudge(t *testing.T) judge {
+	t.Helper()
+	j := newJudge(t)
+	bin, load, packagePath, env := nginxtest.WithLua(t)
+	modules := filepath.Join(nginxtest.Packages(t), "usr/lib/nginx/modules")
+	for _, name := range []string{"ngx_stream_module.so", "ngx_mail_module.so", "ngx_http_echo_module.so", "ngx_http_headers_more_filter_module.so"} {
+		load += "load_module " + filepath.Join(modules, name) + ";\n"
+	}
+	j.binary, j.load, j.env = bin.Path, load, env
+	j.http += " " + packagePath
+	return j
+}
 
-// body writes what is included in the http block.
+func (j judge) file() string { return filepath.Join(j.dir, "graft-test.conf") }
+
+// write writes the main file; every http block gets what keeps nginx to the prefix.
+func (j judge) write(t *testing.T, text string) {
+	t.Helper()
+	text = j.load + strings.Replace(text, "http {", "http { "+j.http, 1)
+	if err := os.WriteFile(j.file(), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// body writes the file that newJudge's configuration includes in its http block.
 func (j judge) body(t *testing.T, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(j.dir, "body"), []byte(text), 0o644); err != nil {
@@ -55,10 +77,16 @@ func (j judge) body(t *testing.T, text string) {
 	}
 }
 
+func (j judge) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, j.binary, append([]string{"-p", j.dir, "-c", j.file(), "-e", "stderr"}, args...)...)
+	cmd.Env = j.env
+	return cmd
+}
+
 // dump is what nginx -T prints to its standard output.
 func (j judge) dump(t *testing.T) []byte {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), j.binary, "-p", j.dir, "-c", j.file(), "-e", "stderr", "-T")
+	cmd := j.command(t.Context(), "-T")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -73,10 +101,7 @@ func (j judge) run(t *testing.T, args ...string) (output string, ok bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	args = append([]string{"-p", j.dir, "-c", j.file(), "-e", "stderr"}, args...)
-	cmd := exec.CommandContext(ctx, j.binary, args...)
-	cmd.Env = []string{}
-	out, err := cmd.CombinedOutput()
+	out, err := j.command(ctx, args...).CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("nginx: %v", err)
@@ -133,41 +158,6 @@ func (j judge) agree(v verdict, err error) error {
 	return nil
 }
 
-func TestEveryConfigurationOfTheDistributionParses(t *testing.T) {
-	root := nginxtest.Debian(t).Root
-	read := 0
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		if !strings.HasPrefix(name, filepath.Join(root, "etc/nginx")) && !strings.HasSuffix(name, ".conf") {
-			return nil
-		}
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		read++
-		if _, err := Parse(name, data); err != nil {
-			t.Error(err)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if read < 10 {
-		t.Errorf("only %d files found in %s", read, root)
-	}
-	c, err := Load(Options{Root: root, File: "/etc/nginx/nginx.conf"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.Value("pid") == "" || len(c.Find("types")) == 0 {
-		t.Errorf("the default configuration names a pid file and includes the types; read %s", outline(c.Directives))
-	}
-}
-
 func TestIncludesAreNginxsOwn(t *testing.T) {
 	j := newJudge(t)
 	names := []string{"a", "b", "a.conf", "b.conf", "c.conf", ".h.conf", "a-b.conf", "A.conf", "1.conf", "a]b", "[x", "[x]", "a*b", "a b", "-", "!", "^", `back\slash`, "é.conf"}
@@ -188,9 +178,7 @@ func TestIncludesAreNginxsOwn(t *testing.T) {
 		"d/*b", "d/a*b*.conf", "d/**.conf", "d/a?b", "d/[-]", "d/[!a-zA-Z]", "d/?", "nowhere/*", "d/sub/*/x", "d/a/*", "d[[]1]/a*", "d/*.conf/", "d/back*", `d/back\\\\*`, "d/[c-a]*", "d/[b-b]*", `d/[a\-c].conf`, "d/??.conf", "d/[[:nope:]]*",
 	} {
 		body := fmt.Sprintf("include '%s';\n", pattern)
-		if err := os.WriteFile(filepath.Join(j.dir, "body"), []byte(body), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		j.body(t, body)
 		out, ok := j.run(t, "-T", "-q")
 		c, err := Load(Options{File: j.file()})
 		if ok != (err == nil) {
@@ -230,9 +218,7 @@ func TestGlobalTextAsNginxReadsIt(t *testing.T) {
 
 func TestByteOrderMarkIsRefusedByNginxToo(t *testing.T) {
 	j := newJudge(t)
-	if err := os.WriteFile(filepath.Join(j.dir, "body"), []byte("\uFEFFserver_tokens off;"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	j.body(t, "\uFEFFserver_tokens off;")
 	v := j.test(t)
 	_, err := Load(Options{File: j.file()})
 	var ours *Error
@@ -251,9 +237,7 @@ func TestDifferential(t *testing.T) {
 	for i := range cases {
 		g := generator{rand.New(rand.NewPCG(uint64(seed), uint64(i)))}
 		body := g.mutated()
-		if err := os.WriteFile(filepath.Join(j.dir, "body"), []byte(body), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		j.body(t, body)
 		v := j.test(t)
 		switch {
 		case v.ok:
