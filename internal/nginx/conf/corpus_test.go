@@ -108,7 +108,7 @@ var contexts = []string{
 // in each context in which it may stand nginx takes and refuses what we do, and reads the same files.
 func TestEveryConfigurationOfTheDistribution(t *testing.T) {
 	root := nginxtest.Packages(t)
-	j := newLuaJudge(t)
+	j := newModulesJudge(t)
 	// The files name each other by the paths they have on a host, which is this sandbox.
 	if err := nginxtest.LayOver(t.Context(), nginxtest.Binary{Root: root}); err != nil {
 		t.Fatal(err)

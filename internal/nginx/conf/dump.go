@@ -16,14 +16,24 @@ const dumpHeader = "# configuration file "
 // the same order, with the same content; the directives follow from these. The error tells the first
 // difference.
 //
+// In files with Lua blocks only what was added or changed is found: lua-nginx-module leaves pieces
+// out of the dump (it reads the file on without adding to it).
+//
 // Where a file ends the dump does not say, and a comment can look like a header: the sizes that were
 // read lead through it.
 func (c *Config) CompareDump(dump []byte) error {
 	rest, previous := dump, ""
-	for _, file := range c.Files {
+	for i, file := range c.Files {
 		text, ok := bytes.CutPrefix(rest, []byte(dumpHeader+file.Path+":\n"))
 		if !ok {
 			return unequal(rest, previous, file.Path)
+		}
+		if lua, ok := c.lua[file.Path]; ok {
+			if rest, ok = afterLua(text, lua, c.Files[i+1:]); !ok {
+				return otherContent(file.Path)
+			}
+			previous = file.Path
+			continue
 		}
 		if int64(len(text)) <= file.Size || text[file.Size] != '\n' {
 			return otherContent(file.Path)
@@ -54,6 +64,29 @@ func unequal(rest []byte, previous, ours string) error {
 		return fmt.Errorf("nginx reads %s, which graft does not", theirs)
 	}
 	return fmt.Errorf("nginx reads %s where graft reads %s", theirs, ours)
+}
+
+// afterLua is what follows a file with Lua blocks in the dump: from the header of the next file on.
+func afterLua(text []byte, whole string, next []File) (rest []byte, ok bool) {
+	shown := text
+	if len(next) > 0 {
+		at := bytes.Index(text, []byte("\n"+dumpHeader+next[0].Path+":\n"))
+		if at < 0 {
+			return nil, false
+		}
+		shown, rest = text[:at], text[at+1:]
+	} else if shown, ok = bytes.CutSuffix(text, []byte("\n")); !ok {
+		return nil, false
+	}
+	for i := 0; len(shown) > 0; i++ {
+		if i == len(whole) {
+			return nil, false
+		}
+		if whole[i] == shown[0] {
+			shown = shown[1:]
+		}
+	}
+	return rest, true
 }
 
 func otherContent(file string) error {

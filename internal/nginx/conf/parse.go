@@ -18,9 +18,10 @@ type parser struct {
 	file   string
 	parent *Directive // the block the file is included in
 	via    *Directive // the include directive it is read for
-	// include reads what an include directive asks for; nil leaves includes alone.
-	include func(*Directive) ([]*Directive, error)
+	// include reads what an include directive asks for, which ends on the line; nil leaves includes alone.
+	include func(d *Directive, line int) ([]*Directive, error)
 
+	lua  bool // it has Lua blocks
 	top  []*Directive
 	open *Directive // the innermost block opened in this file
 	slab slab
@@ -68,7 +69,7 @@ func (p *parser) directive(block bool) error {
 	}
 	d := p.slab.directive(p.lx.words)
 	d.Quoted = p.lx.quoted >> 1
-	d.File, d.Line = p.file, p.lx.first
+	d.File, d.Line = p.file, p.line(p.lx.first)
 	d.Parent, d.Via = parent, p.via
 	if block && p.lx.param {
 		return p.fail(&lexError{0, "block directives are not supported in -g option", ""})
@@ -90,6 +91,7 @@ func (p *parser) directive(block bool) error {
 
 	switch {
 	case block && isLuaBlock(d.Name):
+		p.lua = true
 		lua, err := p.lx.luaBlock()
 		if err != nil {
 			return p.fail(err)
@@ -98,7 +100,7 @@ func (p *parser) directive(block bool) error {
 	case block:
 		p.open = d
 	case includes && p.include != nil:
-		included, err := p.include(d)
+		included, err := p.include(d, p.line(p.lx.line))
 		if err != nil {
 			return err
 		}
@@ -133,8 +135,16 @@ func (p *parser) check(d *Directive) *lexError {
 	return nil
 }
 
+// line is a line of the file; the text of -g has none, even if it has line feeds.
+func (p *parser) line(n int) int {
+	if p.lx.param {
+		return 0
+	}
+	return n
+}
+
 func (p *parser) fail(err *lexError) *Error {
-	e := &Error{File: p.file, Line: err.line, Msg: err.msg, Hint: err.hint}
+	e := &Error{File: p.file, Line: p.line(err.line), Msg: err.msg, Hint: err.hint, uncounted: p.lx.uncounted}
 	for via := p.via; via != nil; via = via.Via {
 		e.IncludedFrom = append(e.IncludedFrom, via.Pos())
 	}
