@@ -107,7 +107,7 @@ func (g generator) directive() string {
 	case 1:
 		return "log_format" + s() + g.name("f") + s() + w() + s() + w() + ";"
 	case 2:
-		return "server { index" + s() + w() + s() + w() + ";" + s() + "autoindex" + s() + "on" + g.pick("", " ", "\n") + ";}"
+		return "server { index" + s() + "i" + g.plainWord() + s() + w() + ";" + s() + "autoindex" + s() + "on" + g.pick("", " ", "\n") + ";}"
 	case 3:
 		return "map" + s() + "$uri" + s() + "$" + g.name("m") + s() + "{" + s() + g.pick("", "hostnames;", "volatile;", "default "+w()+";") + "k" + w() + s() + w() + ";" + s() + g.pick("", "~^/(?<n>a{2}) $n;", `"~^[;{}]" 1;`, `\default 2;`, g.include(func() string { return "i" + g.plainWord() + " " + g.plainWord() + ";" })) + "}"
 	case 4, 5, 6, 7, 8, 9, 10:
@@ -171,14 +171,21 @@ func (g generator) include(content func() string) string {
 	for n := range g.IntN(4) {
 		file := name + "-" + g.pick("", "", ".") + strconv.Itoa(n) + g.pick(".conf", ".conf", "", "[")
 		g.files[file] = ""
-		text := g.pick("", "", "", "\uFEFF") + content() + g.pick("", "\n", "\r\n")
-		if g.IntN(3) == 0 {
+		text := g.bom() + content() + g.pick("", "\n", "\r\n")
+		if g.IntN(5) == 0 {
 			text = g.broken(text, 1)
 		}
 		g.files[file] = text
 	}
 	pattern := name + g.pick("-*", "-*", "-*.conf", "-?", "-[0-2]*", "-[!1].conf", "-0.conf", `-\0*`, "-*[[]", "-.*", "?-*")
 	return "include" + g.space() + g.pick("@/"+pattern, `"@/`+pattern+`"`, "'@//"+pattern+"'") + g.pick("", " ", "\n") + ";"
+}
+
+func (g generator) bom() string {
+	if g.IntN(24) == 0 {
+		return "\uFEFF"
+	}
+	return ""
 }
 
 func (g generator) locations() string {
@@ -243,7 +250,7 @@ func (g generator) main() string {
 	case 1:
 		return g.include(g.main)
 	case 2:
-		return "worker_rlimit_nofile" + g.space() + g.pick("'100'", "100", `"10\0"`) + ";"
+		return "worker_rlimit_nofile" + g.space() + g.pick("'100'", "100") + ";"
 	}
 	return "env" + g.space() + g.plainWord() + ";"
 }
@@ -298,14 +305,12 @@ func (g generator) mutated(directive func() string) string {
 	for range 1 + g.IntN(4) {
 		b.WriteString(directive() + g.pick("", "\n", " ", "\r\n"))
 	}
-	body := g.broken(b.String(), g.IntN(4)-g.IntN(2))
+	body := g.broken(g.bom()+b.String(), max(0, g.IntN(5)-2))
 	switch g.IntN(24) {
 	case 0:
 		body = body[:g.IntN(len(body)+1)]
 	case 1:
 		body = strings.ReplaceAll(body, "\n", "\r\n")
-	case 2:
-		body = "\uFEFF" + body
 	}
 	return body
 }

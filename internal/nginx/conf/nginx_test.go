@@ -33,7 +33,7 @@ type judge struct {
 }
 
 // inHTTP keeps the compiled-in log files and temporary directories from being made.
-const inHTTP = "access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;"
+const inHTTP = "access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp; types_hash_bucket_size 16384;"
 
 func newJudge(t *testing.T) judge {
 	t.Helper()
@@ -43,12 +43,12 @@ func newJudge(t *testing.T) judge {
 	return j
 }
 
-// newModulesJudge is nginx with its stream and mail modules and others that need no library.
+// newModulesJudge is nginx with its stream and mail modules.
 func newModulesJudge(t *testing.T) judge {
 	t.Helper()
 	j := newJudge(t)
 	modules := filepath.Join(nginxtest.Packages(t), "usr/lib/nginx/modules")
-	for _, name := range []string{"ngx_stream_module.so", "ngx_mail_module.so", "ngx_http_echo_module.so", "ngx_http_headers_more_filter_module.so"} {
+	for _, name := range []string{"ngx_stream_module.so", "ngx_mail_module.so"} {
 		j.load += "load_module " + filepath.Join(modules, name) + ";\n"
 	}
 	return j
