@@ -38,6 +38,12 @@ const inHTTP = "access_log off; client_body_temp_path tmp; proxy_temp_path tmp; 
 func newJudge(t *testing.T) judge {
 	t.Helper()
 	j := judge{binary: nginxtest.Debian(t).Path, env: []string{"OPENSSL_CONF=/dev/null"}, http: inHTTP, dir: t.TempDir()}
+	return j.ready(t)
+}
+
+// ready writes the configuration that includes the body in its http block.
+func (j judge) ready(t *testing.T) judge {
+	t.Helper()
 	j.write(t, "events { }\nhttp {\n    include body;\n}\n")
 	j.body(t, "")
 	return j
@@ -51,7 +57,7 @@ func newModulesJudge(t *testing.T) judge {
 	for _, name := range []string{"ngx_stream_module.so", "ngx_mail_module.so"} {
 		j.load += "load_module " + filepath.Join(modules, name) + ";\n"
 	}
-	return j
+	return j.ready(t)
 }
 
 // newLuaJudge is nginx with lua-nginx-module, which has a lexer of its own.
@@ -61,7 +67,7 @@ func newLuaJudge(t *testing.T) judge {
 	bin, load, packagePath, env := nginxtest.WithLua(t)
 	j.binary, j.load, j.env = bin.Path, load, append(j.env, env...)
 	j.http += " " + packagePath
-	return j
+	return j.ready(t)
 }
 
 func (j judge) file() string {
