@@ -19,7 +19,25 @@ func isLuaBlock(name string) bool { return strings.HasSuffix(name, "_by_lua_bloc
 // A match is looked for in what lies in nginx's buffer, and what the buffer cuts in two is not
 // recognized: a long string must end in it, the rest of a comment counts as code. That happens to
 // tokens of more than half a buffer, and to those after as much text without any token.
+//
+// What part of a buffer it is differs between the module's versions and stream-lua-nginx-module. So a
+// block that is refused for its place in the buffer is taken if it ends where Lua has it end: better
+// that `nginx -t` find it than that a configuration in use be refused.
 func (lx *lexer) luaBlock() (string, *lexError) {
+	anywhere := *lx
+	text, err := lx.luaUntilClosed()
+	if err == nil {
+		return text, nil
+	}
+	anywhere.filled = len(anywhere.src)
+	if text, failed := anywhere.luaUntilClosed(); failed == nil {
+		*lx = anywhere
+		return text, nil
+	}
+	return "", err
+}
+
+func (lx *lexer) luaUntilClosed() (string, *lexError) {
 	begin, line := lx.pos, lx.line
 	opened := lx.place() // of the block, then of the brace opened last
 	depth := 1

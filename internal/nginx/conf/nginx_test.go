@@ -160,6 +160,10 @@ func verdictOf(out string, ok bool) verdict {
 // syntactic are the messages of nginx's reader; any other is a module's word on a directive.
 var syntactic = regexp.MustCompile(`(?s)^(unexpected "."$|unexpected end of |too long parameter|Lua code block missing|too long lua|open\(\) |directive ".*" (is not terminated by|has no opening)|invalid number of arguments in "include"|block directives are not supported)`)
 
+// ofLua are the messages of lua-nginx-module's reader. We may take what it refuses for the length, and
+// find the next mistake.
+var ofLua = regexp.MustCompile(`(?i)lua code block`)
+
 // agree compares our reading with nginx's verdict.
 func (j judge) agree(v verdict, err error) error {
 	var ours *Error
@@ -168,6 +172,8 @@ func (j judge) agree(v verdict, err error) error {
 		msg = strings.Replace(msg, msg[12:13], ours.Msg[12:len(ours.Msg)-1], 1) // its first byte for our character
 	}
 	switch {
+	case ofLua.MatchString(v.msg) && (err == nil || ours.Msg != msg || ours.Line-ours.uncounted != v.line):
+		return nil
 	case v.ok && err != nil:
 		return fmt.Errorf("nginx takes it, we say: %w", err)
 	case !v.ok && syntactic.MatchString(v.msg) && err == nil:
