@@ -21,10 +21,14 @@ type parser struct {
 	// include reads what an include directive asks for, which ends on the line; nil leaves includes alone.
 	include func(d *Directive, line int) ([]*Directive, error)
 
-	lua  bool // it has Lua blocks
-	top  []*Directive
+	lua  bool       // it has Lua blocks
 	open *Directive // the innermost block opened in this file
 	slab slab
+
+	// done are the directives of the blocks that are open, the outermost block's first; begins tells
+	// for each block where its own begin.
+	done   []*Directive
+	begins []int
 }
 
 const byteOrderMark = "\uFEFF"
@@ -41,7 +45,7 @@ func (p *parser) run() ([]*Directive, error) {
 				return nil, p.fail(&lexError{p.lx.line, `unexpected end of file, expecting "}"`,
 					fmt.Sprintf("the block %q opened on line %d is not closed", p.open.Name, p.open.Line)})
 			}
-			return p.top, nil
+			return p.slab.list(p.done), nil
 		case closeBrace:
 			if p.open == nil {
 				hint := "no block is open in this file: remove it, or look for a block closed too early above"
@@ -50,9 +54,7 @@ func (p *parser) run() ([]*Directive, error) {
 				}
 				return nil, p.fail(&lexError{p.lx.line, `unexpected "}"`, hint})
 			}
-			if p.open = p.open.Parent; p.open == p.parent {
-				p.open = nil
-			}
+			p.close()
 		case semicolon, openBrace:
 			if err := p.directive(end == openBrace); err != nil {
 				return nil, err
@@ -87,7 +89,7 @@ func (p *parser) directive(block bool) error {
 			return p.fail(err)
 		}
 	}
-	p.append(d)
+	p.done = append(p.done, d)
 
 	switch {
 	case block && isLuaBlock(d.Name):
@@ -99,22 +101,26 @@ func (p *parser) directive(block bool) error {
 		d.Lua = lua
 	case block:
 		p.open = d
+		p.begins = append(p.begins, len(p.done))
 	case includes && p.include != nil:
 		included, err := p.include(d, p.line(p.lx.line))
 		if err != nil {
 			return err
 		}
-		p.append(included...)
+		p.done = append(p.done, included...)
 	}
 	return nil
 }
 
-func (p *parser) append(ds ...*Directive) {
-	if p.open == nil {
-		p.top = append(p.top, ds...)
-		return
+// close ends the innermost block.
+func (p *parser) close() {
+	last := len(p.begins) - 1
+	begin := p.begins[last]
+	p.open.Block = p.slab.list(p.done[begin:])
+	p.done, p.begins = p.done[:begin], p.begins[:last]
+	if p.open = p.open.Parent; p.open == p.parent {
+		p.open = nil
 	}
-	p.open.Block = append(p.open.Block, ds...)
 }
 
 // check refuses a directive whose shape nginx would refuse wherever it stood.
@@ -156,6 +162,22 @@ func (p *parser) fail(err *lexError) *Error {
 type slab struct {
 	directives []Directive
 	strings    []string
+	pointers   []*Directive
+}
+
+// list copies ds.
+func (s *slab) list(ds []*Directive) []*Directive {
+	n := len(ds)
+	if n == 0 {
+		return nil
+	}
+	if len(s.pointers) < n {
+		s.pointers = make([]*Directive, max(256, n))
+	}
+	list := s.pointers[:n:n]
+	s.pointers = s.pointers[n:]
+	copy(list, ds)
+	return list
 }
 
 func (s *slab) directive(words []string) *Directive {
