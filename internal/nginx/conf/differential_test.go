@@ -99,7 +99,11 @@ func (s *search) lot(dir string, from, to int) error {
 			together = append(together, tr)
 			continue
 		}
-		s.verdict(tr, s.start(opts.File, args...))
+		v, err := s.start(opts.File, args...)
+		if err != nil {
+			return err
+		}
+		s.verdict(tr, v)
 	}
 	if err := s.together(dir, together); err != nil {
 		return err
@@ -157,12 +161,13 @@ func (s *search) main(file string, trials []*trial) error {
 	return os.WriteFile(file, []byte(b.String()), 0o644)
 }
 
-// start runs nginx -t, or another way if args say so.
-func (s *search) start(file string, args ...string) verdict {
+// start runs nginx -t on a conf file.
+func (s *search) start(file string, args ...string) (verdict, error) {
 	s.ran.Add(1)
 	j := s.judge
 	j.conf = file
-	return verdictOf(j.run(s.t, append(args, "-t")...))
+	out, ok, err := j.try(s.t.Context(), append(args, "-t")...)
+	return verdictOf(out, ok), err
 }
 
 // verdict counts what nginx says of one sample, and compares it with what we say.
@@ -191,7 +196,10 @@ func (s *search) together(dir string, trials []*trial) error {
 		if err := s.main(file, trials); err != nil {
 			return err
 		}
-		v := s.start(file)
+		v, err := s.start(file)
+		if err != nil {
+			return err
+		}
 		if v.ok {
 			s.accepted.Add(int64(len(trials)))
 			return s.sameFiles(file)
@@ -223,7 +231,11 @@ func (s *search) sameFiles(file string) error {
 	s.ran.Add(1)
 	j := s.judge
 	j.conf = file
-	return c.CompareDump(j.dump(s.t))
+	dump, err := j.tryDump(s.t.Context())
+	if err != nil {
+		return err
+	}
+	return c.CompareDump(dump)
 }
 
 func envInt(t *testing.T, name string, otherwise int) int {

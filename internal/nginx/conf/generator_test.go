@@ -262,7 +262,7 @@ func (g generator) luaServer() string {
 		block = "set_by_lua_block" + g.space() + "$v"
 	}
 	return "server {" + g.space() + "server_name" + g.space() + g.name("l") + ";" + g.pick("", g.padding()) + " location /" + g.space() + "{" + g.space() +
-		block + g.space() + "{" + g.lua(3) + "}" + g.space() + g.pick("", `default_type "x";`) + "}" + g.space() + "}"
+		block + g.space() + "{" + g.pick(" ", "\n", "x") + g.lua(3) + "}" + g.space() + g.pick("", `default_type "x";`) + "}" + g.space() + "}"
 }
 
 // lua is Lua as the lexer sees it.

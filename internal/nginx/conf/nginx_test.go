@@ -103,30 +103,47 @@ func (j judge) command(ctx context.Context, args ...string) *exec.Cmd {
 // dump is what nginx -T prints to its standard output.
 func (j judge) dump(t *testing.T) []byte {
 	t.Helper()
-	cmd := j.command(t.Context(), "-T")
+	out, err := j.tryDump(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (j judge) tryDump(ctx context.Context) ([]byte, error) {
+	cmd := j.command(ctx, "-T")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("nginx -T: %v\n%s", err, said.Bytes())
+		return nil, fmt.Errorf("nginx -T: %w\n%s", err, said.Bytes())
 	}
-	return out
+	return out, nil
 }
 
 // run runs nginx with args and returns what it printed; ok tells whether it exited 0.
 func (j judge) run(t *testing.T, args ...string) (output string, ok bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	output, ok, err := j.try(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output, ok
+}
+
+// try is run for goroutines that may not end the test.
+func (j judge) try(ctx context.Context, args ...string) (output string, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	out, err := j.command(ctx, args...).CombinedOutput()
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("nginx: %v", err)
+	switch {
+	case ctx.Err() != nil:
+		return "", false, fmt.Errorf("nginx %v did not end: %w\n%s", args, ctx.Err(), out)
+	case err != nil && !errors.As(err, &exit):
+		return "", false, fmt.Errorf("nginx: %w", err)
 	}
-	if ctx.Err() != nil {
-		t.Fatalf("nginx %v did not end: %v\n%s", args, ctx.Err(), out)
-	}
-	return string(out), err == nil
+	return string(out), err == nil, nil
 }
 
 // verdict is what nginx says of a configuration: its first emerg message, split.
