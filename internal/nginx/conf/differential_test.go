@@ -54,7 +54,7 @@ func (s *search) run(cases int) {
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
-		dir, err := os.MkdirTemp(s.dir, "lot") //nolint:usetesting // short names in messages
+		dir, err := os.MkdirTemp(s.dir, "lot")
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -346,7 +346,7 @@ func serveFastCGI(t *testing.T, addr string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go fcgi.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:errcheck // it ends with the listener
+	go fcgi.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var list []string
 		for _, name := range []string{"P", "Q"} {
 			if value, ok := fcgi.ProcessEnv(r)[name]; ok {
