@@ -187,23 +187,7 @@ func fetchDebian(ctx context.Context) (string, error) {
 			return err
 		}
 		defer done()
-		debs := filepath.Join(apt.dir, "debs")
-		if err := os.Mkdir(debs, 0o755); err != nil {
-			return err
-		}
-		if err := apt.get(ctx, debs, append([]string{"download"}, debianPackages...)...); err != nil {
-			return err
-		}
-		files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			if _, err := output(exec.CommandContext(ctx, "dpkg-deb", "-x", f, dir)); err != nil {
-				return err
-			}
-		}
-		return nil
+		return apt.unpack(ctx, dir, debianPackages...)
 	})
 }
 

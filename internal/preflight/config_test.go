@@ -126,6 +126,17 @@ func TestConfigTest(t *testing.T) {
 		inst := nginxtest.Start(t, nginxtest.Options{})
 		found(t, run(t, subject(t, inst, nginxtest.Release(t, "1.26.3"))), "config-test", Note, `"listen ... http2" directive is deprecated`)
 	})
+	t.Run("read otherwise than nginx reads it", func(t *testing.T) {
+		inst := nginxtest.Start(t, nginxtest.Options{Files: map[string]string{"conf/more.d/a": "", "conf/more.d/.b": ""}})
+		edit(t, inst, "sendfile on;", "sendfile on;\n    include more.d/*;")
+		s := subject(t, inst, hardened(t))
+		found(t, run(t, s), "config-test", OK, "nginx -T prints what graft read (2 files)")
+		edit(t, inst, "sendfile on;", "sendfile off;") // after graft read it
+		found(t, run(t, s), "config-test", Warning, "another content of "+inst.Conf)
+		edit(t, inst, "sendfile off;", "sendfile on;")
+		write(t, filepath.Join(inst.Prefix, "conf/more.d/c"), "")
+		found(t, run(t, s), "config-test", Warning, "nginx reads "+filepath.Join(inst.Prefix, "conf/more.d/c")+", which graft does not")
+	})
 	t.Run("a configuration that uses what env keeps", func(t *testing.T) {
 		inst := nginxtest.Start(t, nginxtest.Options{Config: "env OPENSSL_CONF=/dev/null;\n" + nginxtest.Realistic})
 		checks := run(t, subject(t, inst, hardened(t)))

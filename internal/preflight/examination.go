@@ -25,7 +25,7 @@ type examination struct {
 	errands    []errand // what starts, stops or reloads nginx by itself
 	errandsErr error
 
-	// In isolation: the running binary's `-t`, the target's `-Vh` under an empty environment, and its
+	// In isolation: the running binary's `-t` (`-T` if it knows it), the target's `-Vh` under an empty environment, and its
 	// `-t` under the environment that the old master would hand it.
 	oldTest, newHelp, newTest outcome
 	// newHelpHere and newTestHere are the same under graft's own environment, tried if those failed.
@@ -53,7 +53,11 @@ func examine(ctx context.Context, s Subject) (*examination, error) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		running := program{file: s.FS.Path(s.Instance.Master.PID, "exe")}
-		e.oldTest = b.test(ctx, running, e.environment(), names)
+		how := "-T"
+		if !e.dumps() {
+			how = "-t"
+		}
+		e.oldTest = b.test(ctx, running, e.environment(), names, how)
 	})
 	wg.Go(func() { e.tryTarget(ctx, b, names) })
 	wg.Go(func() { e.owned = askPackages(ctx, e.binary) })
@@ -83,7 +87,7 @@ func (e *examination) tryTarget(ctx context.Context, b bench, names []string) {
 		e.newTest = e.newHelp
 		if e.newHelp.refused() {
 			e.newHelpHere = b.run(ctx, target, os.Environ(), nil, "-Vh")
-			e.missing = missingLibraries(b.run(ctx, target, []string{"LD_TRACE_LOADED_OBJECTS=1"}, nil).output)
+			e.missing = missingLibraries(b.run(ctx, target, []string{"LD_TRACE_LOADED_OBJECTS=1"}, nil).stdout)
 		}
 		return
 	}
@@ -91,9 +95,9 @@ func (e *examination) tryTarget(ctx context.Context, b bench, names []string) {
 	if build, err := nginx.ParseBuild(e.newHelp.output, e.newHelp.output); err == nil {
 		e.build = build
 	}
-	e.newTest = b.test(ctx, target, e.environment(), names)
+	e.newTest = b.test(ctx, target, e.environment(), names, "-t")
 	if e.newTest.refused() {
-		e.newTestHere = b.test(ctx, target, os.Environ(), names)
+		e.newTestHere = b.test(ctx, target, os.Environ(), names, "-t")
 	}
 }
 
@@ -111,9 +115,9 @@ func (e *examination) environment() []string {
 }
 
 // missingLibraries reads the loader's list (ld.so(8), LD_TRACE_LOADED_OBJECTS).
-func missingLibraries(trace string) []string {
+func missingLibraries(trace []byte) []string {
 	var missing []string
-	for line := range strings.Lines(trace) {
+	for line := range strings.Lines(string(trace)) {
 		if name, ok := strings.CutSuffix(strings.TrimSpace(line), " => not found"); ok {
 			missing = append(missing, name)
 		}

@@ -33,7 +33,8 @@ type bench struct {
 // outcome is what a program said. The zero value has passed nothing.
 type outcome struct {
 	ran    bool
-	output string
+	output string // what it said on its standard error, where nginx says everything but the dump of -T
+	stdout []byte
 	code   int   // its exit code
 	err    error // it could not be tried: nothing is known
 }
@@ -86,8 +87,8 @@ func (b bench) try(ctx context.Context, p program, env, hosts, args []string) (o
 	if err != nil {
 		return outcome{}, err
 	}
-	var text bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &text, &text
+	var text, printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &text
 	cmd.ExtraFiles = []*os.File{file}
 	cmd.Dir = b.Instance.Cwd
 	cmd.WaitDelay = time.Second
@@ -101,11 +102,11 @@ func (b bench) try(ctx context.Context, p program, env, hosts, args []string) (o
 	case !started && runErr != nil:
 		return outcome{}, errors.Join(runErr, errors.New(strings.TrimSpace(before)))
 	case exited:
-		return outcome{ran: true, output: strings.TrimSpace(said), code: exit.ExitCode()}, nil
+		return outcome{ran: true, output: strings.TrimSpace(said), stdout: printed.Bytes(), code: exit.ExitCode()}, nil
 	case runErr != nil:
 		return outcome{}, runErr
 	}
-	return outcome{ran: true, output: strings.TrimSpace(said)}, nil
+	return outcome{ran: true, output: strings.TrimSpace(said), stdout: printed.Bytes()}, nil
 }
 
 // hostNotFound is how nginx names a name that it cannot resolve, most directives one way, resolver
@@ -115,10 +116,11 @@ var hostNotFound = regexp.MustCompile(`host not found in [^"\n]*"(?:\w+://)?([\w
 // maxNames bounds the names that are learnt from nginx's own messages.
 const maxNames = 16
 
-// test runs `-t` with the master's own arguments. Names cannot be resolved in the sandbox, so those of
-// the configuration, and those nginx turns out to ask for, get an address each.
-func (b bench) test(ctx context.Context, p program, env, names []string) outcome {
-	args := append(append([]string{}, b.Instance.Argv[1:]...), "-t")
+// test runs `-t`, or `-T`, which prints the configuration as well, with the master's own arguments.
+// Names cannot be resolved in the sandbox, so those of the configuration, and those nginx turns out to
+// ask for, get an address each.
+func (b bench) test(ctx context.Context, p program, env, names []string, how string) outcome {
+	args := append(append([]string{}, b.Instance.Argv[1:]...), how)
 	for try := 0; ; try++ {
 		out := b.run(ctx, p, env, hostLines(names), args...)
 		if out.passed() || out.err != nil || try == maxNames {

@@ -32,18 +32,6 @@ func (c *Config) Find(names ...string) []*Directive {
 	return found
 }
 
-// Effective is the directive of that name that holds inside block: its own, or the nearest
-// enclosing block's, or the main context's; nil if there is none. block nil asks for the main
-// context. It is right for directives that nginx inherits and that may stand once in a block.
-func (c *Config) Effective(block *Directive, name string) *Directive {
-	for ; block != nil; block = block.Parent {
-		if d := first(block.Block, name); d != nil {
-			return d
-		}
-	}
-	return first(c.Directives, name)
-}
-
 func first(ds []*Directive, name string) *Directive {
 	for _, d := range ds {
 		if d.Name == name && !d.Data {

@@ -5,12 +5,14 @@ import "strings"
 // Error is a configuration that nginx would refuse to read.
 type Error struct {
 	File string // CommandLine for the -g text
-	Line int    // the line nginx itself names
+	Line int    // the line nginx itself names, unless it lost count in a Lua block
 	Msg  string // in nginx's words
 	Hint string // what is wrong and what to do; may be empty
 
 	IncludedFrom []Pos // include directives that led to File, the innermost first
 	Err          error // the cause, if a file could not be read
+
+	uncounted int // lines before Line that nginx does not count
 }
 
 // Error puts it as nginx does, `unexpected "}" in /etc/nginx/nginx.conf:7`, then the include chain

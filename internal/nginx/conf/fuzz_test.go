@@ -11,7 +11,7 @@ import (
 // same tree.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		wrapper, "a 'b\\'c' \"d\" ${e} f\\;g { h; }", "if ($a = \"b\") { }", "map $a $b { \"\" 1; }", "a # b\n;", "\uFEFFa;",
+		"events { }\nhttp {\n    include body;\n}\n", "a 'b\\'c' \"d\" ${e} f\\;g { h; }", "if ($a = \"b\") { }", "map $a $b { \"\" 1; }", "a # b\n;", "\uFEFFa;",
 		"content_by_lua_block { x = [==[ } ]==] -- }\n y = '}' { } }", "a \\", "a \"", "a {", "}", "a;\r\n",
 	} {
 		f.Add([]byte(seed))

@@ -28,6 +28,9 @@ type lexer struct {
 	// param marks the text of -g, which nginx holds in memory: no length limit, other messages.
 	param bool
 
+	filled    int // up to where nginx has read the file into its buffer
+	uncounted int // line feeds so far that nginx does not count
+
 	// Of the last run; the slice is used again by the next.
 	words  []string
 	first  int    // line on which the first word begins
@@ -55,18 +58,28 @@ var class = [256]uint8{
 	';': special, '{': special, '\\': special, '$': special,
 }
 
+// look tells that nginx, having begun something at start, which it keeps, reads the byte next.
+func (lx *lexer) look(start, next int) {
+	if next >= lx.filled {
+		lx.filled = min(start+confBuffer, len(lx.src))
+	}
+}
+
 // next reads one run of words.
 func (lx *lexer) next() (ending, *lexError) {
 	lx.words = lx.words[:0]
 	lx.quoted = 0
+	lx.look(lx.pos, lx.pos)
 	for lx.pos < len(lx.src) {
 		ch := lx.src[lx.pos]
 		switch ch {
 		case '\n':
 			lx.line++
 			lx.pos++
+			lx.look(lx.pos-1, lx.pos)
 		case ' ', '\t', '\r':
 			lx.pos++
+			lx.look(lx.pos-1, lx.pos)
 		case '#':
 			if err := lx.comment(); err != nil {
 				return 0, err
@@ -254,6 +267,7 @@ func unescape(s string) string {
 // checkWindow tells whether nginx, having begun something at start and about to look at byte next
 // for its end, still has start in its window. quote is the open quote, or 0.
 func (lx *lexer) checkWindow(start, next, line int, quote byte) *lexError {
+	lx.look(start, next)
 	if lx.param || next < start+confBuffer || len(lx.src) <= start+confBuffer {
 		return nil
 	}

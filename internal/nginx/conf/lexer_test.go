@@ -102,6 +102,7 @@ func TestErrorsAreNginxsWords(t *testing.T) {
 		{"a\n " + long + ";", 2, `too long parameter "xxxxxxxxxx..." started`, "4095 bytes"},
 		{"a\n '" + long + "';", 2, `too long parameter, probably missing terminating "'" character`, ""},
 		{"\n# " + long + "\n", 2, `too long parameter "# xxxxxxxx..." started`, "comment"},
+		{"http { access_by_lua 'x' {} }", 1, `directive "access_by_lua" is not terminated by ";"`, ""},
 		{"http;", 1, `directive "http" has no opening "{"`, ""},
 		{"http { root html\nlocation / { } }", 2, `directive "root" is not terminated by ";"`, "line 1"},
 		{"upstream u { server a { } }", 1, `directive "server" is not terminated by ";"`, ""},

@@ -29,6 +29,8 @@ type Config struct {
 	Files []File
 
 	ConfPrefix string // ends in a slash
+
+	lua map[string]string // content by path of the files with Lua blocks
 }
 
 // File is one file of a configuration.
@@ -52,7 +54,7 @@ func Load(opts Options) (*Config, error) {
 		return nil, fmt.Errorf("load configuration: %w", err)
 	}
 	defer tree.close()
-	l := &loader{tree: tree, confPrefix: opts.ConfPrefix, seen: map[string][]byte{}}
+	l := &loader{tree: tree, confPrefix: opts.ConfPrefix, seen: map[string][]byte{}, lua: map[string]string{}}
 	if l.confPrefix == "" {
 		l.confPrefix = dirOf(opts.File)
 	}
@@ -64,12 +66,12 @@ func Load(opts Options) (*Config, error) {
 			return nil, err
 		}
 	}
-	main, err := l.file(opts.File, nil, nil)
+	main, err := l.file(opts.File, nil, asked{})
 	if err != nil {
 		return nil, err
 	}
 	config.Directives = append(config.Directives, main...)
-	config.Files = l.files
+	config.Files, config.lua = l.files, l.lua
 	return config, nil
 }
 
@@ -78,8 +80,15 @@ type loader struct {
 	tree       *tree
 	confPrefix string
 	files      []File
+	lua        map[string]string // content by path of those with Lua blocks
 	seen       map[string][]byte // content by path: a snippet is often included by every server
 	stack      []string          // the files being read, outermost first
+}
+
+// asked is the include directive that a file is read for, the zero value for the main file.
+type asked struct {
+	via  *Directive
+	line int // where it ends, which is the line that nginx names if the file cannot be read
 }
 
 func (l *loader) parser(file string, parent, via *Directive) *parser {
@@ -88,26 +97,30 @@ func (l *loader) parser(file string, parent, via *Directive) *parser {
 	return p
 }
 
-// file reads one file into parent's block. via is the include directive it is read for, or nil.
-func (l *loader) file(name string, parent, via *Directive) ([]*Directive, error) {
+// file reads one file into parent's block.
+func (l *loader) file(name string, parent *Directive, by asked) ([]*Directive, error) {
 	for _, open := range l.stack {
 		if open == name {
-			return nil, at(via, fmt.Sprintf("include of \"%s\" never ends", name),
+			return nil, by.fail(fmt.Sprintf("include of \"%s\" never ends", name),
 				"the file includes itself through this chain; nginx would open it until it has no descriptors left: remove this include", nil)
 		}
 	}
 	if len(l.stack) == maxDepth {
-		return nil, at(via, fmt.Sprintf("include of \"%s\" is nested more than %d deep", name, maxDepth), "", nil)
+		return nil, by.fail(fmt.Sprintf("include of \"%s\" is nested more than %d deep", name, maxDepth), "", nil)
 	}
 	data, err := l.read(name)
 	if err != nil {
-		return nil, unreadable(via, name, err)
+		return nil, by.unreadable(name, err)
 	}
 	l.stack = append(l.stack, name)
 	defer func() { l.stack = l.stack[:len(l.stack)-1] }()
-	p := l.parser(name, parent, via)
+	p := l.parser(name, parent, by.via)
 	p.lx = lexer{src: string(data), line: 1}
-	return p.run()
+	ds, err := p.run()
+	if p.lua {
+		l.lua[name] = p.lx.src
+	}
+	return ds, err
 }
 
 func (l *loader) read(name string) ([]byte, error) {
@@ -125,14 +138,14 @@ func (l *loader) read(name string) ([]byte, error) {
 }
 
 // include reads what an include directive asks for. In geo a pattern is an ordinary name.
-func (l *loader) include(d *Directive) ([]*Directive, error) {
-	name := fullName(l.confPrefix, d.Arg(0))
+func (l *loader) include(d *Directive, line int) ([]*Directive, error) {
+	name, _, _ := strings.Cut(fullName(l.confPrefix, d.Arg(0)), "\x00") // for the kernel it ends there
 	if !hasWildcard(name) || d.Parent != nil && d.Parent.Name == "geo" {
-		return l.file(name, d.Parent, d)
+		return l.file(name, d.Parent, asked{d, line})
 	}
 	var all []*Directive
 	for _, match := range l.tree.glob(name) {
-		included, err := l.file(match, d.Parent, d)
+		included, err := l.file(match, d.Parent, asked{d, line})
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +155,7 @@ func (l *loader) include(d *Directive) ([]*Directive, error) {
 }
 
 // unreadable words a file that cannot be read as nginx does.
-func unreadable(via *Directive, name string, err error) *Error {
+func (by asked) unreadable(name string, err error) *Error {
 	op, hint := "open", ""
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) && pathErr.Op == "pread" {
@@ -155,22 +168,22 @@ func unreadable(via *Directive, name string, err error) *Error {
 		cause = fmt.Sprintf("%d: %s%s", int(errno), strings.ToUpper(text[:1]), text[1:])
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && via != nil && !path.IsAbs(via.Arg(0)):
+	case errors.Is(err, fs.ErrNotExist) && by.via != nil && !path.IsAbs(by.via.Arg(0)):
 		hint = "a relative include is looked for in the conf file's directory"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "run graft as the user that starts nginx (root, usually)"
 	case errors.Is(err, syscall.EISDIR):
 		hint = "to include the files of a directory, write a pattern: " + path.Join(name, "*.conf")
 	}
-	return at(via, fmt.Sprintf("%s() \"%s\" failed (%s)", op, name, cause), hint, err)
+	return by.fail(fmt.Sprintf("%s() \"%s\" failed (%s)", op, name, cause), hint, err)
 }
 
-// at is an error at the include directive via, or at none for the main file.
-func at(via *Directive, msg, hint string, cause error) *Error {
+// fail is an error at the include directive, or at none for the main file.
+func (by asked) fail(msg, hint string, cause error) *Error {
 	e := &Error{Msg: msg, Hint: hint, Err: cause}
-	if via != nil {
-		e.File, e.Line = via.File, via.Line
-		e.IncludedFrom = via.IncludedFrom()
+	if by.via != nil {
+		e.File, e.Line = by.via.File, by.line
+		e.IncludedFrom = by.via.IncludedFrom()
 	}
 	return e
 }

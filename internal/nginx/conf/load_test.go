@@ -119,6 +119,13 @@ func TestGlobalDirectivesComeFirst(t *testing.T) {
 	if pos := c.Directives[0].Pos().String(); pos != "command line" {
 		t.Errorf("position %q", pos)
 	}
+	c, err = Load(Options{File: dir + "/n.conf", Global: "daemon off;\n\nenv A;"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if env := c.Find("env")[0]; env.Line != 0 || env.Pos().String() != "command line" {
+		t.Errorf("position %s, line %d; the text of -g has no lines", env.Pos(), env.Line)
+	}
 	for global, want := range map[string]string{
 		"daemon off":   `unexpected end of parameter, expecting ";" in command line`,
 		"a 'b":         `unexpected end of parameter, expecting ";" in command line`,
@@ -144,6 +151,14 @@ func TestErrorsTellTheIncludeChain(t *testing.T) {
 			`unexpected end of file, expecting "}" in /etc/nginx/b:1, included from /etc/nginx/nginx.conf:2: the block "server" opened on line 1 is not closed`},
 		{"missing", map[string]string{"etc/nginx/nginx.conf": "\ninclude gone;"},
 			`open() "/etc/nginx/gone" failed (2: No such file or directory) in /etc/nginx/nginx.conf:2: a relative include is looked for in the conf file's directory`},
+		{"missing, the directive on several lines", map[string]string{"etc/nginx/nginx.conf": "\nhttp {\ninclude\n# c\n/gone\n;\n}"},
+			`open() "/gone" failed (2: No such file or directory) in /etc/nginx/nginx.conf:6`},
+		{"after CRLF and Lua", map[string]string{"etc/nginx/nginx.conf": "http {\r\ninclude a;\r\n}\r\n", "etc/nginx/a": "server { access_by_lua_block {\r\n --}\r\n }\r\n}\r\n}\r\n"},
+			`unexpected "}" in /etc/nginx/a:5, included from /etc/nginx/nginx.conf:2: no block is open in this file: remove it, or look for a block closed too early above`},
+		{"byte order mark", map[string]string{"etc/nginx/nginx.conf": "user a;\ninclude a;", "etc/nginx/a": "\uFEFFuser b;"},
+			"unknown directive \"\uFEFFuser\" in /etc/nginx/a:1, included from /etc/nginx/nginx.conf:2: the file begins with a UTF-8 byte order mark, which nginx takes as part of the first word: save it without"},
+		{"a name ends at a zero byte", map[string]string{"etc/nginx/nginx.conf": "include gone\x00/*;"},
+			`open() "/etc/nginx/gone" failed (2: No such file or directory) in /etc/nginx/nginx.conf:1: a relative include is looked for in the conf file's directory`},
 		{"directory", map[string]string{"etc/nginx/nginx.conf": "include d;", "etc/nginx/d/x": ""},
 			`pread() "/etc/nginx/d" failed (21: Is a directory) in /etc/nginx/nginx.conf:1: to include the files of a directory, write a pattern: /etc/nginx/d/*.conf`},
 		{"cycle", map[string]string{"etc/nginx/nginx.conf": "include a;", "etc/nginx/a": "\ninclude [a]*;"},

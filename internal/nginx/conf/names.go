@@ -1,5 +1,7 @@
 package conf
 
+import "strings"
+
 // isBlock tells the directives that nginx itself takes only with a block.
 func isBlock(d *Directive) bool {
 	switch d.Name {
@@ -27,14 +29,17 @@ func dataBlockIncludes(name string) bool {
 	return name == "types" || name == "map" || name == "geo"
 }
 
-// isSimple tells the directives that nginx 1.22's own modules define without a block, so that a
-// block after one of them means that its ";" was forgotten. Directives of other modules, and all in
+// isSimple tells the directives that nginx 1.22's own modules define without a block, and those of
+// lua-nginx-module that take a string or a file, so that a block after one of them means that its ";" was forgotten. Directives of other modules, and all in
 // an outermost block of another module (rtmp), are unknown here and may have blocks.
 func isSimple(d *Directive) bool {
 	switch d.Context() {
 	case "main", "events", "http", "stream", "mail", "server", "location", "upstream":
 	default:
 		return d.Name == "include"
+	}
+	if strings.HasSuffix(d.Name, "_by_lua") || strings.HasSuffix(d.Name, "_by_lua_file") {
+		return true
 	}
 	switch d.Name {
 	case "server":

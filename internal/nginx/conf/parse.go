@@ -18,12 +18,17 @@ type parser struct {
 	file   string
 	parent *Directive // the block the file is included in
 	via    *Directive // the include directive it is read for
-	// include reads what an include directive asks for; nil leaves includes alone.
-	include func(*Directive) ([]*Directive, error)
+	// include reads what an include directive asks for, which ends on the line; nil leaves includes alone.
+	include func(d *Directive, line int) ([]*Directive, error)
 
-	top  []*Directive
+	lua  bool       // it has Lua blocks
 	open *Directive // the innermost block opened in this file
 	slab slab
+
+	// done are the directives of the blocks that are open, the outermost block's first; begins tells
+	// for each block where its own begin.
+	done   []*Directive
+	begins []int
 }
 
 const byteOrderMark = "\uFEFF"
@@ -40,7 +45,7 @@ func (p *parser) run() ([]*Directive, error) {
 				return nil, p.fail(&lexError{p.lx.line, `unexpected end of file, expecting "}"`,
 					fmt.Sprintf("the block %q opened on line %d is not closed", p.open.Name, p.open.Line)})
 			}
-			return p.top, nil
+			return p.slab.list(p.done), nil
 		case closeBrace:
 			if p.open == nil {
 				hint := "no block is open in this file: remove it, or look for a block closed too early above"
@@ -49,9 +54,7 @@ func (p *parser) run() ([]*Directive, error) {
 				}
 				return nil, p.fail(&lexError{p.lx.line, `unexpected "}"`, hint})
 			}
-			if p.open = p.open.Parent; p.open == p.parent {
-				p.open = nil
-			}
+			p.close()
 		case semicolon, openBrace:
 			if err := p.directive(end == openBrace); err != nil {
 				return nil, err
@@ -68,7 +71,7 @@ func (p *parser) directive(block bool) error {
 	}
 	d := p.slab.directive(p.lx.words)
 	d.Quoted = p.lx.quoted >> 1
-	d.File, d.Line = p.file, p.lx.first
+	d.File, d.Line = p.file, p.line(p.lx.first)
 	d.Parent, d.Via = parent, p.via
 	if block && p.lx.param {
 		return p.fail(&lexError{0, "block directives are not supported in -g option", ""})
@@ -86,10 +89,11 @@ func (p *parser) directive(block bool) error {
 			return p.fail(err)
 		}
 	}
-	p.append(d)
+	p.done = append(p.done, d)
 
 	switch {
 	case block && isLuaBlock(d.Name):
+		p.lua = true
 		lua, err := p.lx.luaBlock()
 		if err != nil {
 			return p.fail(err)
@@ -97,22 +101,26 @@ func (p *parser) directive(block bool) error {
 		d.Lua = lua
 	case block:
 		p.open = d
+		p.begins = append(p.begins, len(p.done))
 	case includes && p.include != nil:
-		included, err := p.include(d)
+		included, err := p.include(d, p.line(p.lx.line))
 		if err != nil {
 			return err
 		}
-		p.append(included...)
+		p.done = append(p.done, included...)
 	}
 	return nil
 }
 
-func (p *parser) append(ds ...*Directive) {
-	if p.open == nil {
-		p.top = append(p.top, ds...)
-		return
+// close ends the innermost block.
+func (p *parser) close() {
+	last := len(p.begins) - 1
+	begin := p.begins[last]
+	p.open.Block = p.slab.list(p.done[begin:])
+	p.done, p.begins = p.done[:begin], p.begins[:last]
+	if p.open = p.open.Parent; p.open == p.parent {
+		p.open = nil
 	}
-	p.open.Block = append(p.open.Block, ds...)
 }
 
 // check refuses a directive whose shape nginx would refuse wherever it stood.
@@ -133,8 +141,16 @@ func (p *parser) check(d *Directive) *lexError {
 	return nil
 }
 
+// line is a line of the file; the text of -g has none, even if it has line feeds.
+func (p *parser) line(n int) int {
+	if p.lx.param {
+		return 0
+	}
+	return n
+}
+
 func (p *parser) fail(err *lexError) *Error {
-	e := &Error{File: p.file, Line: err.line, Msg: err.msg, Hint: err.hint}
+	e := &Error{File: p.file, Line: p.line(err.line), Msg: err.msg, Hint: err.hint, uncounted: p.lx.uncounted}
 	for via := p.via; via != nil; via = via.Via {
 		e.IncludedFrom = append(e.IncludedFrom, via.Pos())
 	}
@@ -146,6 +162,22 @@ func (p *parser) fail(err *lexError) *Error {
 type slab struct {
 	directives []Directive
 	strings    []string
+	pointers   []*Directive
+}
+
+// list copies ds.
+func (s *slab) list(ds []*Directive) []*Directive {
+	n := len(ds)
+	if n == 0 {
+		return nil
+	}
+	if len(s.pointers) < n {
+		s.pointers = make([]*Directive, max(256, n))
+	}
+	list := s.pointers[:n:n]
+	s.pointers = s.pointers[n:]
+	copy(list, ds)
+	return list
 }
 
 func (s *slab) directive(words []string) *Directive {
