@@ -74,6 +74,12 @@ func buildRoot(p plan) error {
 	if err := b.tmpfs("/dev/shm", "mode=1777"); err != nil {
 		return err
 	}
+	if p.UserNS && len(p.Hosts) > 0 {
+		// The host's is not ours to write to, not even copy-on-write.
+		if err := b.copyFile("/etc/hosts"); err != nil {
+			return err
+		}
+	}
 	// Last of the visible tree: a bind may lie anywhere in it.
 	for _, path := range p.Binds {
 		if err := b.bind(path); err != nil {
