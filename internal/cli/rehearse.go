@@ -145,6 +145,9 @@ func showRehearsal(w io.Writer, r rehearse.Result) {
 	if p := r.Parity; p != nil {
 		fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries, compared in %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took))
 		_ = p.WriteText(w, maxGroups)
+		for _, u := range p.Unanswered {
+			indent(w, "no stub could stand in for "+u)
+		}
 		for _, l := range p.Logs {
 			if l.Why != "" {
 				indent(w, fmt.Sprintf("not sampled: %s %s", l.Path, l.Why))

@@ -53,7 +53,9 @@ type message struct {
 	Act     *Act            `json:"act,omitempty"`
 	Clients *Clients        `json:"clients,omitempty"`
 	Answers []parity.Answer `json:"answers,omitempty"`
-	Problem string          `json:"problem,omitempty"`
+	// Unanswered are upstreams that no stub could stand in for.
+	Unanswered []string `json:"unanswered,omitempty"`
+	Problem    string   `json:"problem,omitempty"`
 }
 
 // insideArg marks the execution of this program inside a clone.
@@ -205,7 +207,11 @@ func (c clone) answer(ctx context.Context, requests []parity.Request, stubs *stu
 	client := parity.Client{Dial: dialOutside}
 	answers := client.Run(ctx, requests)
 	parity.Attach(answers, stubs.Seen)
-	tell(message{Answers: answers})
+	m := message{Answers: answers}
+	for _, u := range stubs.Unanswered() {
+		m.Unanswered = append(m.Unanswered, fmt.Sprintf("unix:%s: %v", u.Path, u.Err))
+	}
+	tell(m)
 	return ctx.Err()
 }
 

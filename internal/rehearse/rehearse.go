@@ -78,6 +78,7 @@ func Run(ctx context.Context, s Subject, tell func(Act)) (Result, error) {
 	}
 	r.Acts, r.Clients = parts[0].acts, parts[0].clients
 	begun := time.Now()
+	p.Unanswered = append(p.Unanswered, parts[1].missing...)
 	p.Report = parity.Compare(requests, parts[1].answers, parts[2].answers, parts[3].answers)
 	p.Took = max(parts[1].took, parts[2].took, parts[3].took) + time.Since(begun)
 	r.Parity = &p
@@ -94,6 +95,7 @@ type part struct {
 	acts    []Act
 	clients Clients
 	answers []parity.Answer
+	missing []string // upstreams without a stub
 	took    time.Duration
 	err     error
 }
@@ -108,7 +110,7 @@ func (p *part) run(ctx context.Context, st stage, tell func(Act)) {
 		if m.Clients != nil {
 			p.clients = *m.Clients
 		}
-		p.answers = append(p.answers, m.Answers...)
+		p.answers, p.missing = append(p.answers, m.Answers...), append(p.missing, m.Unanswered...)
 	})
 	p.took = time.Since(begin)
 }
@@ -215,7 +217,7 @@ func (s Subject) requests(ctx context.Context) (Parity, []parity.Request) {
 		Config: i.Config, Prefix: i.Paths.Prefix, DefaultLog: firstOf(i.Logs.Access),
 		Unprivileged: os.Geteuid() != 0, Max: maxRequests,
 	}
-	p := Parity{Logs: []parity.LogRead{}, LeftOut: []parity.LeftOut{}}
+	p := Parity{Logs: []parity.LogRead{}, LeftOut: []parity.LeftOut{}, Unanswered: []string{}}
 	sampled, err := parity.Sample(ctx, source)
 	if err != nil {
 		p.Logs = append(p.Logs, parity.LogRead{Why: err.Error()})

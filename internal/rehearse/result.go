@@ -55,6 +55,7 @@ type Parity struct {
 	FromConfig int              `json:"from_config"`
 	Logs       []parity.LogRead `json:"logs"`
 	LeftOut    []parity.LeftOut `json:"left_out"`
+	Unanswered []string         `json:"unanswered"` // upstreams that no stub could stand in for
 	Took       time.Duration    `json:"took_ns"`
 }
 
