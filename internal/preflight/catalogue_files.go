@@ -41,7 +41,7 @@ var fileTraps = []Entry{
 		ID: "config-test-side-effects", look: configTestSideEffects, files: true,
 		Answers: []Severity{Warning, Note, OK},
 		What:    "`-t` of the new binary, run by hand, leaves files on the host, and proves less than a start.",
-		Looks:   "Which of the pid file, logs, temporary and cache directories that the target opens are missing; whether `init_by_lua` waits for a `lua_shared_dict`.",
+		Looks:   "Which of the pid file, logs, temporary and cache directories that the target opens are missing; `init_by_lua`, which only a start runs.",
 		Remedy:  "Leave `-t` of the target to graft, which runs it in isolation, and rehearse.",
 	},
 	{
