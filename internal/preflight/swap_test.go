@@ -73,6 +73,48 @@ func TestArgvReusedReadsAnotherConfiguration(t *testing.T) {
 	}
 }
 
+// -e came with 1.19.5: to an older binary the old arguments mean nothing.
+func TestArgvReusedIsRefusedByAnOlderBinary(t *testing.T) {
+	inst := nginxtest.Start(t, nginxtest.Options{
+		Args: []string{"{{.Exe}}", "-p", "{{.Prefix}}", "-c", "{{.Conf}}", "-e", "{{.ErrorLog}}"},
+	})
+	older := nginxtest.Release(t, "1.18.0")
+	asked(t, subject(t, inst, older), "argv-reused", Blocker, "-e")
+	swap(t, inst, older)
+	inst.Signal(t, inst.MasterPID, syscall.SIGUSR2)
+	showGivenUp(t, inst)
+	if said := inst.ErrorLogText(t); !strings.Contains(said, `invalid option: "e"`) {
+		t.Errorf("the new binary said: %s", said)
+	}
+}
+
+// A library that LD_LIBRARY_PATH finds: nginx starts with it, and USR2 takes the variable away.
+func TestEnvStrippedOfTheLibraryPath(t *testing.T) {
+	libraries := t.TempDir()
+	if err := os.Symlink(pcreFile(t), filepath.Join(libraries, "libnone.so.9")); err != nil {
+		t.Fatal(err)
+	}
+	needing := nginxtest.Binary{Path: patched(t, hardened(t), "libnone.so.9"), Version: hardened(t).Version}
+	inst := nginxtest.Start(t, nginxtest.Options{Binary: needing, Env: []string{"LD_LIBRARY_PATH=" + libraries}})
+	inst.Signal(t, inst.MasterPID, syscall.SIGUSR2)
+	showGivenUp(t, inst)
+	if said := inst.ErrorLogText(t); !strings.Contains(said, "libnone.so.9: cannot open shared object file") {
+		t.Errorf("the new binary said: %s", said)
+	}
+}
+
+// showGivenUp waits until the new binary has ended and the old master took its pid file back.
+func showGivenUp(t *testing.T, inst *nginxtest.Instance) {
+	t.Helper()
+	eventually(t, "the new binary gives up", func() bool {
+		pid, err := inst.PID()
+		return err == nil && pid == inst.MasterPID && strings.Contains(inst.ErrorLogText(t), "start new binary process")
+	})
+	if body := get(t, inst.Addr("http"), "/page.txt"); body == "" {
+		t.Error("the old master does not serve any more")
+	}
+}
+
 // The last step of a runbook: all went well, and then the machine is started again.
 func TestColdStartDiffersFromWhatRan(t *testing.T) {
 	removed(t, foreignPrefix, unitFile)
