@@ -13,7 +13,7 @@ var fileTraps = []Entry{
 		ID: "module-lost", look: moduleLost, files: true,
 		Answers: []Severity{Blocker, Warning, OK},
 		What:    "The configuration uses a directive or variable of a module that the new binary has not.",
-		Looks:   "`-t` of the target in isolation.",
+		Looks:   "`-t` of the target in isolation; for all lines, not the first alone, the directives and variables that both binaries and their modules define.",
 		Remedy:  "Build the target with the module, or remove the line.",
 	},
 	{
@@ -34,14 +34,14 @@ var fileTraps = []Entry{
 		ID: "prefix-relative-paths", look: prefixRelativePaths, files: true,
 		Answers: []Severity{Blocker, Warning, Note, OK},
 		What:    "Relative paths lead elsewhere under the new binary's prefix, without any error.",
-		Looks:   "Each relative path of the configuration resolved under both prefixes, and the compiled-in `root html`.",
+		Looks:   "Each relative path of the configuration resolved under both prefixes; the compiled-in `root html`, logs and temporary directories that are in use.",
 		Remedy:  "Build with the old prefix, or write the paths absolute.",
 	},
 	{
 		ID: "config-test-side-effects", look: configTestSideEffects, files: true,
 		Answers: []Severity{Warning, Note, OK},
 		What:    "`-t` of the new binary, run by hand, leaves files on the host, and proves less than a start.",
-		Looks:   "Which of the pid file, logs, temporary and cache directories that the target opens are missing; whether `init_by_lua` waits for a `lua_shared_dict`.",
+		Looks:   "Which of the pid file, logs, temporary and cache directories that the target opens are missing; `init_by_lua`, which only a start runs.",
 		Remedy:  "Leave `-t` of the target to graft, which runs it in isolation, and rehearse.",
 	},
 	{
@@ -70,7 +70,7 @@ var fileTraps = []Entry{
 		Answers: []Severity{Warning, Note, OK},
 		What:    "The package manager puts its own binary back and restarts nginx at the next update.",
 		Looks:   "The package that owns the file, a hold or a diversion, the version that apt's lists have; timers that upgrade by themselves; needrestart.",
-		Remedy:  "Hold the package until the migration is finished or taken back.",
+		Remedy:  "dpkg's file is diverted while the target lies there; for rpm lock the package's version.",
 	},
 	{
 		ID: "openssl-abi", look: opensslABI, files: true,

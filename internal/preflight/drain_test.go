@@ -77,7 +77,7 @@ func TestDrainUnbounded(t *testing.T) {
 	})
 }
 
-func TestDrainBounded(t *testing.T) {
+func TestDrainUnboundedUntilTheTimeout(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{Config: "worker_shutdown_timeout 1s;\n" + nginxtest.Realistic})
 	download(t, inst)
 	asked(t, subject(t, inst, inst.Binary), "drain-unbounded", OK, "worker_shutdown_timeout 1s ("+inst.Conf+":1): old workers are gone by then at the latest", "clients now: 1")
@@ -88,7 +88,7 @@ func TestDrainBounded(t *testing.T) {
 	})
 }
 
-func TestDrainCountsClientsAlone(t *testing.T) {
+func TestDrainUnboundedCountsTheWorkersOwnEnds(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
 	old := dialOld(t, inst.Addr("http"))
 	old.get(t, "/app/")                                                                // the upstream's connection is kept alive, too, and its worker takes it

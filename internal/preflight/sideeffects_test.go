@@ -67,8 +67,8 @@ func TestConfigTestSideEffectsWhereEverythingIsThere(t *testing.T) {
 
 func TestConfigTestSideEffectsOfLua(t *testing.T) {
 	for text, want := range map[string]string{
-		"http {\nlua_shared_dict d 1m;\ninit_by_lua_block { require 'nothing' }\n}": "init_by_lua_block (nginx.conf:3), because there is a lua_shared_dict (nginx.conf:2)",
-		"http {\ninit_by_lua_block { require 'nothing' }\n}":                        "",
+		"http {\nlua_shared_dict d 1m;\ninit_by_lua_block { require 'nothing' }\n}": "init_by_lua_block (nginx.conf:3)",
+		"http {\ninit_by_lua_file /init.lua;\n}":                                    "init_by_lua_file (nginx.conf:2)",
 		"http {\nlua_shared_dict d 1m;\n}":                                          "",
 	} {
 		got := lateLua(parsed(t, text).Instance.Config)
