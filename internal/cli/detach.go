@@ -52,22 +52,30 @@ func (a *app) detach(ctx context.Context, plan string) error {
 	}
 	defer out.Close()
 	args = append(args, "--state-dir", state.Dir())
-	outlives := context.WithoutCancel(ctx)
-	var cmd *exec.Cmd
+	name, outlives, ended := self, context.WithoutCancel(ctx), make(chan error, 1)
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
-		cmd = exec.CommandContext(outlives, "systemd-run", append([]string{
-			"--quiet", "--collect", "--wait", "--pipe", "--unit", fmt.Sprintf("graft-%d", os.Getpid()), self,
-		}, args...)...)
-	} else {
-		cmd = exec.CommandContext(outlives, self, args...)
+		unit := fmt.Sprintf("graft-%d", os.Getpid())
+		name, args = "systemd-run", append([]string{"--quiet", "--collect", "--wait", "--pipe", "--unit", unit, self}, args...)
+		// systemd-run itself only waits, to tell how the unit ended. Once graft answers from there nobody
+		// asks for that, and the terminal's session keeps no process of graft's.
+		var leave context.CancelFunc
+		outlives, leave = context.WithCancel(outlives)
+		defer func() {
+			leave()
+			<-ended
+		}()
 	}
+	cmd := exec.CommandContext(outlives, name, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
+		close(ended)
 		return fmt.Errorf("detach: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() {
+		ended <- cmd.Wait()
+		close(ended)
+	}()
 	return a.awaitRunner(ctx, state, logFile, ended)
 }
 
