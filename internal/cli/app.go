@@ -103,7 +103,7 @@ func (a *app) root() *cobra.Command {
 		return &Error{CodeUsage, err, cmd.CommandPath() + " --help lists the flags"}
 	})
 	root.AddCommand(
-		a.inspectCommand(), a.buildCommand(), a.artifactCommand(), a.planCommand(), a.applyCommand(), a.migrateCommand(),
+		a.inspectCommand(), a.buildCommand(), a.artifactCommand(), a.planCommand(), a.rehearseCommand(), a.applyCommand(), a.migrateCommand(),
 		a.resumeCommand(), a.finishCommand(), a.rollbackCommand(), a.statusCommand(), a.historyCommand(),
 		a.probeCommand(), a.trapsCommand(), a.versionCommand(),
 	)
