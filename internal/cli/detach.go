@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"graft/internal/migrate"
+	"graft/internal/systemd"
 )
 
 // runnerLog takes what a detached graft says.
@@ -53,7 +54,7 @@ func (a *app) detach(ctx context.Context, plan string) error {
 	defer out.Close()
 	args = append(args, "--state-dir", state.Dir())
 	name, outlives, ended := self, context.WithoutCancel(ctx), make(chan error, 1)
-	if _, err := os.Stat("/run/systemd/system"); err == nil {
+	if systemd.Running() {
 		unit := fmt.Sprintf("graft-%d", os.Getpid())
 		name, args = "systemd-run", append([]string{"--quiet", "--collect", "--wait", "--pipe", "--unit", unit, self}, args...)
 		// systemd-run itself only waits, to tell how the unit ended. Once graft answers from there nobody

@@ -103,9 +103,13 @@ func (e *Engine) follow(ctx context.Context, left Master) (*UnitSeen, error) {
 	return seen, e.note("", stepUnit, journal.Observed, seen)
 }
 
-// mendable: the PIDFile names the right process, so reading it again helps.
+// mendable: the PIDFile names the right process, so reading it again helps. Changes to the unit that wait
+// for a daemon-reload are not put into effect on the way, but for those of a graft that was killed there.
 func (e *Engine) mendable(u *UnitSeen, left Master) bool {
-	if u == nil || !u.Active() || u.NeedDaemonReload || u.Problem == "" && !systemd.Rereading(u.Name) {
+	if u == nil || !u.Active() {
+		return false
+	}
+	if !systemd.Rereading(u.Name) && (u.Problem == "" || u.NeedDaemonReload) {
 		return false
 	}
 	holds, err := nginx.ReadPidFile(u.PIDFile)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"graft/internal/fault"
 )
 
 // dropIn is sorted behind all that others would name so; the next boot forgets it.
@@ -24,6 +26,9 @@ const harmless = "/bin/true"
 // has succeeded. So ExecReload is /bin/true for a moment, by a drop-in that is gone afterwards. A call
 // that was killed in between is finished by the next one.
 func Reread(ctx context.Context, unit string) (err error) {
+	if !Running() {
+		return fmt.Errorf("have systemd read PIDFile again: %w", ErrNotRunning)
+	}
 	file := dropIn(unit)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("have systemd read PIDFile again: %w", err)
@@ -48,6 +53,7 @@ func Reread(ctx context.Context, unit string) (err error) {
 		return fmt.Errorf("%s has ExecReload %s in spite of %s", unit, u.ExecReload, file)
 	}
 	_, err = systemctl(ctx, "reload", "--", unit)
+	fault.Point("after-reread")
 	return err
 }
 

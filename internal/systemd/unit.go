@@ -34,6 +34,18 @@ func (u Unit) String() string {
 	return fmt.Sprintf("%s is %s (%s), MainPID %d", u.Name, u.ActiveState, u.SubState, u.MainPID)
 }
 
+// Running tells whether systemd is what the processes here are supervised by: the host was booted with it
+// (sd_booted(3)), and it is pid 1 among them. In a sandbox or a container that shows the host's /run it is
+// not, and what it would be told there would be done to the host.
+func Running() bool {
+	info, err := os.Lstat("/run/systemd/system")
+	if err != nil || !info.IsDir() {
+		return false
+	}
+	name, err := os.ReadFile("/proc/1/comm")
+	return err == nil && strings.TrimSpace(string(name)) == "systemd"
+}
+
 // ErrNotRunning says that this host was not booted with systemd, or that it is out of reach (a sandbox).
 var ErrNotRunning = errors.New("systemd does not run here")
 
@@ -42,7 +54,7 @@ const timeout = 30 * time.Second
 
 // Show asks for a unit. One that does not exist is inactive.
 func Show(ctx context.Context, name string) (Unit, error) {
-	if info, err := os.Lstat("/run/systemd/system"); err != nil || !info.IsDir() { // sd_booted(3)
+	if !Running() {
 		return Unit{}, ErrNotRunning
 	}
 	out, err := systemctl(ctx, "show", "--no-pager", "--property=ActiveState,SubState,Result,MainPID,PIDFile,ExecReload,NeedDaemonReload", "--", name)

@@ -172,6 +172,9 @@ func TestSystemdUnitReloadedDuringTheParkIsFollowedBack(t *testing.T) {
 			h.must(0, apply("--until", "parked")...)
 			h.in("systemctl", "reload", "nginx.service")
 			h.follows("reloaded", h.master())
+			if r := h.graftEnv([]string{"GRAFT_FAULT=after-reread"}, "rollback"); r.code != -1 {
+				t.Fatalf("not killed while systemd reads the pid file again: %s", r)
+			}
 			h.tells(h.must(0, "rollback"), old)
 			h.follows("rolled back", old)
 			h.runs("rolled back", before)
