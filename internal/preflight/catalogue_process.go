@@ -31,7 +31,7 @@ var processTraps = []Entry{
 		Remedy:  "Write the pid into the file, or make the directory writable. Never send USR2 before.",
 	},
 	{
-		ID: "hup-old-doubles", look: hupOldDoubles, files: true,
+		ID: "hup-old-doubles", look: hupOldDoubles, files: true, Watched: true,
 		Answers: []Severity{Warning, Note, OK},
 		What:    "A reload reaches the old master while a newer one lives: it starts its workers again, beside those it has.",
 		Looks:   "`ExecReload` of the unit (`$MAINPID` is the old master), and what reloads by itself: cron, systemd timers, certbot's hooks, logrotate, monit.",

@@ -10,7 +10,7 @@ var socketTraps = []Entry{
 		Remedy:  "Reload first, or take the edit back.",
 	},
 	{
-		ID: "reuseport-blackhole", look: reuseportBlackhole, files: true,
+		ID: "reuseport-blackhole", look: reuseportBlackhole, files: true, Watched: true,
 		Answers: []Severity{Blocker, Warning, Note, OK},
 		What:    "The new master has fewer workers than there are reuseport sockets: connections hang.",
 		Looks:   "Running workers against `worker_processes` on disk; `reuseport` on the sockets and in the files.",

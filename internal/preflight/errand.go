@@ -71,7 +71,7 @@ func (e *errand) read(words []string, line, pidFile string) deed {
 			return e.service(rest, line)
 		case strings.Contains(word, "/init.d/") && slices.Contains(programs, name):
 			return e.service(append([]string{name}, rest...), line)
-		case name == "kill" && (strings.Contains(line, "nginx") || strings.Contains(line, pidFile)):
+		case name == "kill" && names(line, pidFile):
 			return signalDeed(rest)
 		case (name == "pkill" || name == "killall") && mentions(rest):
 			e.byName = true
@@ -83,6 +83,13 @@ func (e *errand) read(words []string, line, pidFile string) deed {
 	return 0
 }
 
+// names tells whether a line speaks of nginx anywhere, by its name or its pid file.
+func names(line, pidFile string) bool {
+	return pidFile != "" && strings.Contains(line, pidFile) ||
+		slices.ContainsFunc(programs, func(p string) bool { return strings.Contains(line, p) })
+}
+
+// mentions tells whether one of the words is the program or its unit.
 func mentions(words []string) bool {
 	return slices.ContainsFunc(words, func(w string) bool {
 		return slices.Contains(programs, strings.TrimSuffix(path.Base(w), ".service"))

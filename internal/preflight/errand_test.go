@@ -32,6 +32,7 @@ func TestErrandsAreKnownByTheirWords(t *testing.T) {
 		"[ -s /run/nginx.pid ] && kill -USR1 `cat /run/nginx.pid`":          0,
 		"test -f /run/nginx.pid && /bin/kill -s QUIT $(cat /run/nginx.pid)": stops,
 		"kill -USR2 `cat /run/nginx.pid`":                                   starts,
+		"kill -HUP $(cat /run/openresty.pid)":                               reloads,
 		"kill -HUP $(cat /run/apache2.pid)":                                 0,
 		"pkill -HUP nginx":                                                  reloads,
 		"killall nginx":                                                     stops,
@@ -56,5 +57,32 @@ func TestErrandsAreKnownByTheirWords(t *testing.T) {
 	}
 	if e, _ := readErrand("nginx -s reload", ""); e.byName || e.byService {
 		t.Errorf("by the pid file: %+v", e)
+	}
+}
+
+func TestWhereACrontabsCommandBegins(t *testing.T) {
+	for _, tt := range []struct{ file, line, want string }{
+		{"/etc/crontab", "17 * * * * root cd / && run-parts", "cd / && run-parts"},
+		{"/etc/cron.d/web", "@daily root nginx -s reload", "nginx -s reload"},
+		{"/var/spool/cron/crontabs/root", "0 3 * * 1 nginx -s reload", "nginx -s reload"},
+		{"/var/spool/cron/root", "@reboot nginx", "nginx"},
+		{"/etc/crontab", "# m h dom mon dow user command", ""},
+		{"/etc/crontab", "SHELL=/bin/sh", ""},
+		{"/etc/cron.daily/web", "nginx -s reload", "nginx -s reload"},
+	} {
+		if got := withoutSchedule(tt.file, tt.line); got != tt.want {
+			t.Errorf("%s: %q: %q, want %q", tt.file, tt.line, got, tt.want)
+		}
+	}
+}
+
+func TestWhatMayNotBeReadIsLookedForInItsDirectory(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"/etc/crontab": "/etc", "/etc/cron.*ly/*": "/etc", "/var/spool/cron/crontabs/*": "/var/spool/cron/crontabs",
+		"/etc/letsencrypt/renewal-hooks/*/*": "/etc/letsencrypt/renewal-hooks",
+	} {
+		if got := fixedDir(pattern); got != want {
+			t.Errorf("%s: %s, want %s", pattern, got, want)
+		}
 	}
 }

@@ -31,6 +31,10 @@ const scriptLimit = 1 << 20
 func readErrands(pidFile string) ([]errand, error) {
 	var all []errand
 	for _, pattern := range errandFiles {
+		// Glob takes what it may not read for empty.
+		if _, err := os.ReadDir(fixedDir(pattern)); errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("look for commands: %w", err)
+		}
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", pattern, err)
@@ -48,6 +52,12 @@ func readErrands(pidFile string) ([]errand, error) {
 		return nil, err
 	}
 	return append(all, timed...), nil
+}
+
+// fixedDir is the directory of a pattern before its first wildcard.
+func fixedDir(pattern string) string {
+	fixed, _, _ := strings.Cut(pattern, "*")
+	return filepath.Dir(fixed)
 }
 
 func errandsOf(file, pidFile string) ([]errand, error) {

@@ -20,7 +20,7 @@ type examination struct {
 	build nginx.Build // what the target says of itself at its place here
 	paths nginx.Paths // what it would read and write with the master's arguments
 
-	service    service // the systemd unit of the instance, or the host's nginx.service
+	service    service // the systemd unit that runs the instance; zero if none does
 	serviceErr error
 	errands    []errand // what starts, stops or reloads nginx by itself
 	errandsErr error
@@ -66,7 +66,9 @@ func examine(ctx context.Context, s Subject) (*examination, error) {
 func gather(ctx context.Context, s Subject) *examination {
 	e := &examination{Subject: s, binary: realPath(s), build: s.Target.Manifest.Build}
 	e.paths = e.build.Paths(s.Instance.Options, s.Instance.Cwd, s.Instance.Config.Value("pid"))
-	e.service, e.serviceErr = readService(ctx, s.Instance.Supervisor)
+	if s.Instance.Supervisor.Kind == "systemd" {
+		e.service, e.serviceErr = readService(ctx, s.Instance.Supervisor.Unit)
+	}
 	e.errands, e.errandsErr = readErrands(s.Instance.Paths.Pid)
 	return e
 }

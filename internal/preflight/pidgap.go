@@ -75,6 +75,9 @@ func hupOldDoubles(e *examination) Check {
 	if e.errandsErr != nil {
 		return warning("run graft as root", "not checked: %v", e.errandsErr)
 	}
+	if e.serviceErr != nil {
+		return warning("let graft read the unit: systemctl cat "+e.Instance.Supervisor.Unit, "not checked: %v", e.serviceErr)
+	}
 	byMainPID := e.service.reloadsMainPID()
 	var reach []errand
 	for _, job := range e.errands {
@@ -93,5 +96,9 @@ func hupOldDoubles(e *examination) Check {
 		return note("do not run systemctl reload before graft finish; "+instead,
 			"ExecReload=%s of %s (%s): the main PID stays the old master until it ends; %s", e.service.ExecReload, e.service.unit, e.service.source, doubles)
 	}
-	return ok("nothing found that would send HUP to the old master: cron, systemd timers, certbot, logrotate, monit, and ExecReload of %s (%s)", e.service.unit, e.service.source)
+	const nothing = "nothing found that would send HUP to the old master: cron, systemd timers, certbot, logrotate, monit"
+	if e.service.unit == "" {
+		return ok(nothing)
+	}
+	return ok(nothing+", and ExecReload of %s (%s)", e.service.unit, e.service.source)
 }

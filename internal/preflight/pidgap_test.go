@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"graft/internal/nginx"
 	"graft/internal/nginxtest"
 )
 
@@ -117,21 +118,22 @@ func TestPidGapLetsARogueStart(t *testing.T) {
 func TestHupOldDoubles(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
 	s := subject(t, inst, hardened(t))
-	asked(t, s, "hup-old-doubles", OK, "nginx.service")
+	asked(t, s, "hup-old-doubles", OK)
 
 	const unit = "[Service]\nType=forking\nPIDFile=/run/nginx.pid\nExecStart=/usr/sbin/nginx\nExecReload=%s\n"
 	removed(t, unitFile, "/etc/cron.d/web")
-	write(t, unitFile, fmt.Sprintf(unit, "/usr/sbin/nginx -s reload"))
-	asked(t, s, "hup-old-doubles", OK, unitFile)
 	write(t, "/etc/cron.d/web", "17 3 * * * root systemctl reload nginx\n")
-	asked(t, s, "hup-old-doubles", OK, unitFile) // it finds the new master by the pid file
-
 	write(t, unitFile, fmt.Sprintf(unit, "/bin/kill -s HUP $MAINPID"))
+	asked(t, s, "hup-old-doubles", OK) // it is the unit of another nginx
+	s.Instance.Supervisor = nginx.Supervisor{Kind: "systemd", Unit: "nginx.service"}
 	asked(t, s, "hup-old-doubles", Warning, "/etc/cron.d/web:1")
 	write(t, "/etc/cron.d/web", "17 3 * * * root kill -HUP $(cat "+inst.PidFile+")\n")
 	asked(t, s, "hup-old-doubles", Note, "$MAINPID", unitFile)
 	write(t, "/etc/cron.d/web", "17 3 * * * root pkill -HUP nginx\n")
 	asked(t, s, "hup-old-doubles", Warning, "/etc/cron.d/web:1")
+	write(t, "/etc/cron.d/web", "17 3 * * * root systemctl reload nginx\n")
+	write(t, unitFile, fmt.Sprintf(unit, "/usr/sbin/nginx -s reload"))
+	asked(t, s, "hup-old-doubles", OK, unitFile) // it finds the new master by the pid file
 
 	// HUP to the old master of two: it doubles its workers, and reads no configuration.
 	upgrade(t, inst, 2)

@@ -30,11 +30,7 @@ type service struct {
 const systemctlTimeout = 10 * time.Second
 
 // readService asks systemd, if it runs here (sd_booted(3)), and otherwise reads the unit's files.
-func readService(ctx context.Context, s nginx.Supervisor) (service, error) {
-	unit := "nginx.service"
-	if s.Kind == "systemd" {
-		unit = s.Unit
-	}
+func readService(ctx context.Context, unit string) (service, error) {
 	if info, err := os.Lstat("/run/systemd/system"); err == nil && info.IsDir() {
 		if _, err := exec.LookPath("systemctl"); err == nil {
 			return askSystemd(ctx, unit)
