@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"graft/internal/nginx"
+	"graft/internal/systemd"
 )
 
 // service is what systemd knows of a unit, or would by its files. The names are systemd's.
@@ -29,9 +29,9 @@ type service struct {
 // systemctlTimeout bounds the question to systemd.
 const systemctlTimeout = 10 * time.Second
 
-// readService asks systemd, if it runs here (sd_booted(3)), and otherwise reads the unit's files.
+// readService asks systemd, if it runs here, and otherwise reads the unit's files.
 func readService(ctx context.Context, unit string) (service, error) {
-	if info, err := os.Lstat("/run/systemd/system"); err == nil && info.IsDir() {
+	if systemd.Running() {
 		if _, err := exec.LookPath("systemctl"); err == nil {
 			return askSystemd(ctx, unit)
 		}
@@ -182,6 +182,9 @@ func (s service) survives(i nginx.Instance) Check {
 	case s.asked && s.MainPID != i.Master.PID:
 		return blocker(s.rereads(),
 			"systemd takes process %d for the main one of %s (%s), not master %d: it would not follow to the new master, and it stops the unit as soon as it notices that %d is gone", s.MainPID, s.unit, s.source, i.Master.PID, s.MainPID)
+	case s.KillMode == "process" || s.KillMode == "none":
+		return warning("no systemctl stop or restart of "+s.unit+" until graft has finished or rolled back; for good: "+edit+": [Service] KillMode=mixed",
+			"%s has KillMode=%s (%s): a restart while both masters live ends one of them, and the other keeps the sockets that the start then cannot bind", s.unit, s.KillMode, s.source)
 	case s.NeedDaemonReload:
 		return warning("systemctl daemon-reload, then plan again", "the files of %s were changed after systemd read them (%s): what it will go by is not known", s.unit, s.source)
 	}

@@ -187,7 +187,21 @@ func TestSystemdUnitReloadedDuringTheParkIsFollowedBack(t *testing.T) {
 	}
 }
 
-// What the last test's rollback puts right: systemd takes a reload that fails for an occasion to look at
+func TestSystemdUnitRestartedDuringTheParkStartsWhatIsOnDisk(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	before := h.sum(onDisk)
+	h.plan(newer)
+	h.must(0, apply("--until", "parked")...)
+	h.in("systemctl", "restart", "nginx.service")
+	h.up()
+	h.runs("restarted", h.sum(newer))
+	h.must(9, "resume") // no gate has passed it
+	h.must(0, "rollback")
+	h.runs("rolled back", before)
+}
+
+// What graft's rollback puts right after a reload: systemd takes a reload that fails for an occasion to look at
 // the main process, finds it dead, and stops the unit.
 func TestSystemdUnitThatLostItsMainProcessIsStoppedByTheNextReload(t *testing.T) {
 	t.Parallel()
