@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -55,8 +56,14 @@ func (a *app) detach(ctx context.Context, plan string) error {
 	args = append(args, "--state-dir", state.Dir())
 	name, outlives, ended := self, context.WithoutCancel(ctx), make(chan error, 1)
 	if systemd.Running() {
-		unit := fmt.Sprintf("graft-%d", os.Getpid())
-		name, args = "systemd-run", append([]string{"--quiet", "--collect", "--wait", "--pipe", "--unit", unit, self}, args...)
+		pid := strconv.Itoa(os.Getpid())
+		unit := []string{"--quiet", "--collect", "--wait", "--pipe", "--unit", "graft-" + pid}
+		// A unit sees systemd's own files: not the master's, if that has PrivateTmp= or the like and graft was
+		// started among them.
+		if same, err := a.fs.SameNamespace(1, "mnt"); err == nil && !same {
+			unit = append(unit, "nsenter", "--target", pid, "--mount", "--root", "--wd", "--")
+		}
+		name, args = "systemd-run", append(append(unit, self), args...)
 		// systemd-run itself only waits, to tell how the unit ended. Once graft answers from there nobody
 		// asks for that, and the terminal's session keeps no process of graft's.
 		var leave context.CancelFunc

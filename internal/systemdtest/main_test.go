@@ -49,6 +49,8 @@ type host struct {
 	t    testing.TB
 	m    *nginxtest.Machine
 	root nginxtest.Root
+	// among is put before each command line of graft: it leads to other files than the machine's.
+	among []string
 }
 
 // newHost boots a machine whose nginx.service has these further settings in its [Service] section.
@@ -109,7 +111,9 @@ func (r result) String() string {
 
 func (h *host) graftEnv(env []string, args ...string) result {
 	h.t.Helper()
-	cmd := h.m.Command(h.t.Context(), "graft", args...)
+	command := append(append([]string{}, h.among...), "graft")
+	command = append(command, args...)
+	cmd := h.m.Command(h.t.Context(), command[0], command[1:]...)
 	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -95,6 +95,30 @@ var variants = []struct {
 	{"KillMode=process", []string{"KillMode=process", "Restart=on-failure"}},
 }
 
+// With PrivateTmp= and the like, as OpenResty's own unit has it, nginx sees other files than the rest of the
+// host. graft tells how to come to them.
+func TestSystemdUnitWithFilesOfItsOwnIsMigratedFromAmongThem(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "PrivateTmp=true", "ExecReload=", "ExecReload=/bin/kill -s HUP $MAINPID", "ExecStop=", "ExecStop=/bin/kill -s QUIT $MAINPID")
+	before, after := h.sum(onDisk), h.sum(newer)
+	h.blocks("mount-namespace", fmt.Sprintf("nsenter --target %d --mount", h.master()))
+	enter := func() {
+		// --root and --wd: the machine's root is not its mount namespace's.
+		h.among = []string{"nsenter", "--target", fmt.Sprint(h.master()), "--mount", "--pid", "--net", "--root", "--wd"}
+	}
+	enter()
+	h.plan(newer)
+	h.must(0, apply("--park", "10m", "--detach")...)
+	h.eventually("the detached graft has parked", func() bool { return h.phase() == "parked" })
+	h.tells(h.must(0, "finish"), h.master())
+	h.runs("finished", after)
+	h.serves("reload", 210, after)
+	enter()
+	h.must(0, "rollback")
+	h.runs("rolled back", before)
+	h.serves("restart", 211, before)
+}
+
 func TestSystemdUnitVariantsFollow(t *testing.T) {
 	t.Parallel()
 	for _, v := range variants {
