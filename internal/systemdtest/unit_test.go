@@ -101,7 +101,7 @@ func TestSystemdUnitWithFilesOfItsOwnIsMigratedFromAmongThem(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "PrivateTmp=true", "ExecReload=", "ExecReload=/bin/kill -s HUP $MAINPID", "ExecStop=", "ExecStop=/bin/kill -s QUIT $MAINPID")
 	before, after := h.sum(onDisk), h.sum(newer)
-	h.blocks("mount-namespace", fmt.Sprintf("nsenter --target %d --mount", h.master()))
+	h.blocks("mount-namespace", "nginx.service has files of its own", fmt.Sprintf("nsenter --target %d --mount", h.master()))
 	enter := func() {
 		// --root and --wd: the machine's root is not its mount namespace's.
 		h.among = []string{"nsenter", "--target", fmt.Sprint(h.master()), "--mount", "--pid", "--net", "--root", "--wd"}
