@@ -38,9 +38,12 @@ func (a *app) showPlan(w io.Writer, p migrate.Plan, file string) {
 	showSteps(s, p.Steps)
 	fmt.Fprintf(s, "\n%d checks: %s, %s, %s, %d in order (-v shows all of it). Nothing was changed.\n", len(p.Checks),
 		count(counts[preflight.Blocker], "blocker"), count(counts[preflight.Warning], "warning"), count(counts[preflight.Note], "note"), counts[preflight.OK])
+	if counts[preflight.OK] < len(p.Checks) {
+		fmt.Fprintln(s, "graft traps ID explains a check.")
+	}
 	switch {
 	case counts[preflight.Blocker] > 0:
-		fmt.Fprintln(s, "Blocked: graft apply would refuse it. graft traps ID explains a check.")
+		fmt.Fprintln(s, "Blocked: graft apply would refuse it.")
 	case file != "":
 		fmt.Fprintf(s, "Saved. Next: graft rehearse %s, then graft apply %[1]s\n", file)
 	}

@@ -4,10 +4,14 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"graft/internal/nginxtest"
+	"graft/internal/procfs"
 	"graft/internal/rehearse"
 )
 
@@ -54,6 +58,58 @@ func TestRehearsalPlaysEveryWayAndApplyAsksForIt(t *testing.T) {
 	h.sameButLogs(before)
 	h.must(0, "apply", plan, "--overlap", "300ms", "--park", "300ms", "--min-requests", "0", "--probe-rate", "20")
 	h.phase("finished")
+}
+
+// Nothing else runs in the tests' sandbox here: whatever the rehearsal did to its host would show.
+func TestRehearsalLeavesNoTrace(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	plan := h.plan(nginxtest.Release(t, "1.26.3").Path)
+	before := traces(t, h)
+	h.rehearsal(0, plan)
+	after := traces(t, h)
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("the host (-before +after)\n%s", diff)
+	}
+}
+
+// traces are all files of the instance and of where a host keeps what changes, its processes, its sockets
+// and how many packets went over its network.
+func traces(t testing.TB, h *host) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, dir := range []string{h.inst.Prefix, "/etc", "/run", "/var/log", "/var/lib/nginx", "/var/cache", "/usr/local/sbin"} {
+		for name, what := range snapshot(t, dir) {
+			found[filepath.Join(dir, name)] = what
+		}
+	}
+	for _, file := range []string{"/proc/net/dev", "/proc/net/unix", "/proc/mounts"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[file] = string(text)
+	}
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) { // without timers and counters
+			if fields := strings.Fields(line); len(fields) > 9 {
+				found[file+" "+fields[1]] = strings.Join(append(fields[2:4:4], fields[9]), " ")
+			}
+		}
+	}
+	pids, err := procfs.New("/proc").PIDs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		if title, err := procfs.New("/proc").Title(pid); err == nil && strings.HasPrefix(title, "nginx:") {
+			found["process "+strconv.Itoa(pid)] = title
+		}
+	}
+	return found
 }
 
 // sameButLogs compares the instance's files with those of before: graft's clients and the load write

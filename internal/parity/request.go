@@ -91,16 +91,12 @@ func Number(lists ...[]Request) []Request {
 	type key struct {
 		method, target, host, network, address, sni string
 		tls, h2                                     bool
-		logged                                      int
 	}
 	seen := map[key]bool{}
 	var all []Request
 	for _, list := range lists {
 		for _, r := range list {
-			k := key{r.Method, r.Target, r.Host, r.Network, r.Address, r.SNI, r.TLS, r.HTTP2, r.Logged}
-			if r.Origin == ConfigOrigin {
-				k.logged = 0
-			}
+			k := key{r.Method, r.Target, r.Host, r.Network, r.Address, r.SNI, r.TLS, r.HTTP2}
 			if seen[k] {
 				continue
 			}

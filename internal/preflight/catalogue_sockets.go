@@ -39,9 +39,9 @@ var socketTraps = []Entry{
 	},
 	{
 		ID: "drain-unbounded", look: drainUnbounded,
-		Answers: []Severity{Note, OK},
+		Answers: []Severity{Warning, Note, OK},
 		What:    "Old workers stay as long as their longest connection, and the old master with them.",
-		Looks:   "`worker_shutdown_timeout`.",
+		Looks:   "`worker_shutdown_timeout`; each worker's connections of clients, the longest silent one, workers that an earlier reload left behind.",
 		Remedy:  "Set it and reload, if that is too long.",
 	},
 }

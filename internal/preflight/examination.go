@@ -31,6 +31,8 @@ type examination struct {
 	// newHelpHere and newTestHere are the same under graft's own environment, tried if those failed.
 	newHelpHere, newTestHere outcome
 	missing                  []string // libraries that the loader does not find
+
+	owned ownership // whose file the binary is
 }
 
 func examine(ctx context.Context, s Subject) (*examination, error) {
@@ -54,6 +56,7 @@ func examine(ctx context.Context, s Subject) (*examination, error) {
 		e.oldTest = b.test(ctx, running, e.environment(), names)
 	})
 	wg.Go(func() { e.tryTarget(ctx, b, names) })
+	wg.Go(func() { e.owned = askPackages(ctx, e.binary) })
 	wg.Wait()
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -204,12 +204,7 @@ func (c clone) answer(ctx context.Context, requests []parity.Request, stubs *stu
 	}
 	client := parity.Client{Dial: dialOutside}
 	answers := client.Run(ctx, requests)
-	parity.Attach(answers, func(id int) []parity.Saw {
-		var l []parity.Saw
-		b, _ := json.Marshal(stubs.Seen(strconv.Itoa(id)))
-		_ = json.Unmarshal(b, &l)
-		return l
-	})
+	parity.Attach(answers, stubs.Seen)
 	tell(message{Answers: answers})
 	return ctx.Err()
 }

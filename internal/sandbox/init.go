@@ -95,7 +95,7 @@ func pid1(text string, argv []string) (int, error) {
 	if err := appendHosts(p.Hosts); err != nil {
 		return 0, err
 	}
-	if p.UserNS && p.SameUser && !p.HostNetwork {
+	if p.UserNS && !p.HostNetwork {
 		if err := allowLowPorts(); err != nil {
 			return 0, err
 		}

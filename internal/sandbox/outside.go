@@ -28,6 +28,9 @@ var cableAddress = net.HardwareAddr{0x02, 0, 0, 0, 0, 1}
 // Where the host has no address of a family, the program speaks from these.
 var fallback = []netip.Addr{netip.MustParseAddr("192.0.0.8"), netip.MustParseAddr("fd67:7261:6674::1")}
 
+// What speaks outside and has chosen no address has these.
+var strangers = []netip.Addr{netip.MustParseAddr("198.19.255.254"), netip.MustParseAddr("2001:db8:ffff::1")}
+
 // Outside runs fn on a thread that is in the network outside of the program's
 // (Options.Outside): a socket made there by fn stays there, whoever uses it
 // later. Goroutines that fn starts are not outside. fn may bind any address
@@ -36,6 +39,7 @@ var fallback = []netip.Addr{netip.MustParseAddr("192.0.0.8"), netip.MustParseAdd
 func Outside(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
+		defer close(result)
 		runtime.LockOSThread()
 		back, err := enterOutside()
 		if err != nil {
@@ -50,7 +54,11 @@ func Outside(fn func() error) error {
 		} // otherwise the thread ends with this goroutine
 		result <- err
 	}()
-	return <-result
+	err, returned := <-result
+	if !returned {
+		return errors.New("in the network outside: the function ended its goroutine instead of returning")
+	}
+	return err
 }
 
 // enterOutside moves the calling thread and returns its way back. Pid 1 stays
@@ -117,10 +125,9 @@ func setUpOutside(host []netip.Addr) error {
 	}
 	var own []netip.Addr // of what the kernel can
 	for _, is4 := range families {
-		addrs := slices.Clone(host)
-		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return a.Is4() != is4 })
+		addrs := ofFamily(host, is4)
 		if len(addrs) == 0 {
-			addrs = slices.DeleteFunc(slices.Clone(fallback), func(a netip.Addr) bool { return a.Is4() != is4 })
+			addrs = ofFamily(fallback, is4)
 		}
 		own = append(own, addrs...)
 	}
@@ -244,12 +251,8 @@ func routeOut(h *netlink.Handle, own []netip.Addr) error {
 	}
 	routed := map[bool]bool{} // by family
 	for _, a := range own {
-		addr := &netlink.Addr{IPNet: single(a), Scope: unix.RT_SCOPE_UNIVERSE}
-		if a.Is6() {
-			addr.Flags = unix.IFA_F_NODAD
-		}
-		if err := h.AddrAdd(lo, addr); err != nil {
-			return fmt.Errorf("give lo the host's address %s: %w", a, err)
+		if err := addLocal(h, lo, a); err != nil {
+			return err
 		}
 		if routed[a.Is4()] {
 			continue
@@ -276,17 +279,24 @@ func routeIn(h *netlink.Handle, own []netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	routed := map[bool]bool{} // by family
+	stranger := map[bool]netip.Addr{} // by family
 	for _, a := range own {
+		from, routed := stranger[a.Is4()]
+		if !routed {
+			from = ofFamily(strangers, a.Is4())[0]
+			stranger[a.Is4()] = from
+			if err := addLocal(h, lo, from); err != nil {
+				return err
+			}
+		}
 		err := h.RouteAdd(&netlink.Route{LinkIndex: cable.Attrs().Index, Dst: single(a), Table: unix.RT_TABLE_LOCAL,
-			Type: unix.RTN_UNICAST, Scope: netlink.SCOPE_LINK})
+			Type: unix.RTN_UNICAST, Scope: netlink.SCOPE_LINK, Src: from.AsSlice()})
 		if err != nil {
 			return fmt.Errorf("route %s inside: %w", a, err)
 		}
-		if routed[a.Is4()] {
+		if routed {
 			continue
 		}
-		routed[a.Is4()] = true
 		err = h.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: everything(a), Table: unix.RT_TABLE_LOCAL,
 			Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST})
 		if err != nil {
@@ -294,6 +304,21 @@ func routeIn(h *netlink.Handle, own []netip.Addr) error {
 		}
 	}
 	return nil
+}
+
+func addLocal(h *netlink.Handle, lo netlink.Link, a netip.Addr) error {
+	addr := &netlink.Addr{IPNet: single(a), Scope: unix.RT_SCOPE_UNIVERSE}
+	if a.Is6() {
+		addr.Flags = unix.IFA_F_NODAD
+	}
+	if err := h.AddrAdd(lo, addr); err != nil {
+		return fmt.Errorf("make %s local: %w", a, err)
+	}
+	return nil
+}
+
+func ofFamily(addrs []netip.Addr, is4 bool) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return a.Is4() != is4 })
 }
 
 func single(a netip.Addr) *net.IPNet {

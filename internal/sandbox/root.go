@@ -74,6 +74,12 @@ func buildRoot(p plan) error {
 	if err := b.tmpfs("/dev/shm", "mode=1777"); err != nil {
 		return err
 	}
+	if p.UserNS && len(p.Hosts) > 0 {
+		// The host's is not ours to write to, not even copy-on-write.
+		if err := b.copyFile("/etc/hosts"); err != nil {
+			return err
+		}
+	}
 	// Last of the visible tree: a bind may lie anywhere in it.
 	for _, path := range p.Binds {
 		if err := b.bind(path); err != nil {
@@ -86,18 +92,15 @@ func buildRoot(p plan) error {
 	return b.enter()
 }
 
-// enter makes the new root this process's. In a user namespace it is also
-// moved over the old one: the kernel allows no further user namespace where the
-// root is not the topmost mount's. (Whoever could make the first one was not in
-// a chroot, so "/" is that place.)
+// enter makes the new root this process's. It is moved over the old one: the
+// kernel allows no further user namespace where the root is not the topmost
+// mount's. (It stays so where this process was in a chroot before.)
 func (b *builder) enter() error {
 	if err := os.Chdir(b.root("/")); err != nil {
 		return fmt.Errorf("enter the new root: %w", err)
 	}
-	if b.UserNS {
-		if err := mountAt(".", "/", "", unix.MS_MOVE, ""); err != nil {
-			return err
-		}
+	if err := mountAt(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return err
 	}
 	if err := unix.Chroot("."); err != nil {
 		return fmt.Errorf("chroot into the new root: %w", err)

@@ -7,6 +7,16 @@
 // network in which only loopback exists, so it can bind any port, address and
 // unix socket path without meeting the host's.
 //
+// That network may have an outside (Options.Outside), where the same program
+// plays the rest of the world:
+//
+//	      inside                            outside
+//	the program, nginx                stubs and clients
+//	loopback, the host's   --cable--  every other address is local:
+//	addresses                         bind any, listen on all
+//
+// Pid 1 lives outside, and all else is started inside.
+//
 // A Go program cannot enter namespaces once it runs, because its threads
 // already exist. So the calling program is executed a second time inside the
 // new namespaces; [Main] recognises that and takes over:

@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"slices"
 	"strings"
 	"time"
 )
 
-// maxHead bounds a line and the head of a request.
+// maxHead bounds a line and the head of a request, in bytes.
 const maxHead = 256 << 10
 
 // conn is one connection to a stub.
@@ -23,7 +24,7 @@ type conn struct {
 }
 
 func newConn(s *Server, c net.Conn, saw Saw, hints []Protocol) *conn {
-	return &conn{Conn: c, server: s, in: bufio.NewReaderSize(c, maxHead), saw: saw, hints: hints}
+	return &conn{Conn: c, server: s, in: bufio.NewReaderSize(c, 16<<10), saw: saw, hints: hints}
 }
 
 // Read reads what was looked at, too: TLS goes on from there.
@@ -123,6 +124,16 @@ func (c *conn) startTLS() {
 
 // line reads a line without its end.
 func (c *conn) line() (string, error) {
-	line, err := c.in.ReadSlice('\n')
-	return strings.TrimRight(string(line), "\r\n"), err
+	var line []byte
+	for {
+		part, err := c.in.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull) && len(line) < maxHead:
+		case err != nil:
+			return "", err
+		default:
+			return strings.TrimRight(string(line), "\r\n"), nil
+		}
+	}
 }

@@ -63,6 +63,10 @@ func (s *Server) listen(ctx context.Context, places []place) error {
 		if errors.Is(err, syscall.EAFNOSUPPORT) && (p.network == "tcp6" || p.network == "udp6") {
 			continue // a kernel without IPv6
 		}
+		if filepath.IsAbs(p.address) && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+			s.unanswered = append(s.unanswered, Unanswered{p.address, err})
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -103,25 +107,17 @@ func (s *Server) listenStream(ctx context.Context, p place) error {
 	return nil
 }
 
-// swallow is a unix socket of syslog's. Where there cannot be one (/dev is
-// read-only in a sandbox) nginx goes on without.
+// swallow is a unix socket of syslog's.
 func (s *Server) swallow(ctx context.Context, p place) error {
 	path := p.address
 	if to, err := os.Readlink(path); err == nil { // /dev/log leads to /run
 		path = to
 	}
-	err := clearSocket(path)
-	if errors.Is(err, syscall.EROFS) {
-		return nil
-	}
-	if err != nil {
+	if err := clearSocket(path); err != nil {
 		return err
 	}
 	var config net.ListenConfig
 	c, err := config.ListenPacket(ctx, p.network, path)
-	if errors.Is(err, syscall.EROFS) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

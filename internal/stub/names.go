@@ -12,7 +12,7 @@ import (
 // Address is the address that a name has in a rehearsal: the same each time,
 // from the network set aside for benchmarks (198.18.0.0/15), which is nobody's.
 func Address(name string) netip.Addr {
-	h := hash(name)
+	h := digestOf(name)
 	n := 198<<24 | 18<<16 | (binary.BigEndian.Uint32(h[:]) & (1<<17 - 1))
 	switch n & 0xff { // 0 and 255 look like a network's own
 	case 0:
@@ -29,12 +29,12 @@ func Address(name string) netip.Addr {
 // documentation (2001:db8::/32).
 func Address6(name string) netip.Addr {
 	a := [16]byte{0x20, 0x01, 0x0d, 0xb8}
-	h := hash(name)
+	h := digestOf(name)
 	copy(a[8:], h[:8])
 	return netip.AddrFrom16(a)
 }
 
-func hash(name string) [32]byte {
+func digestOf(name string) [32]byte {
 	return sha256.Sum256([]byte(strings.ToLower(strings.TrimSuffix(name, "."))))
 }
 

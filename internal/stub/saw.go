@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"hash"
 	"strings"
 )
 
@@ -44,6 +45,7 @@ type Saw struct {
 	// not part of the echo. "" for unix sockets.
 	From string `json:"-"`
 	// To is the address that was reached: IP:PORT, or the unix socket's path.
+	// Of several servers nginx may choose another each time.
 	To    string `json:"to"`
 	TLS   *TLS   `json:"tls,omitempty"`
 	Proxy string `json:"proxy,omitempty"` // the PROXY protocol's header, as version 1 writes it
@@ -79,7 +81,7 @@ type Body struct {
 }
 
 // Get is the value of the first field of that name, without regard to case.
-func (s *Saw) Get(name string) string {
+func (s Saw) Get(name string) string {
 	for _, f := range s.Fields {
 		if strings.EqualFold(f.Name, name) {
 			return f.Value
@@ -104,30 +106,26 @@ func (s *Saw) echo() []byte {
 	return append(text, '\n')
 }
 
-// etag depends on what was asked for, not on how: a volatile header shall not
-// change it.
+// etag depends on what was asked for, not on how or where: neither a volatile
+// header nor the choice among several servers shall change it.
 func (s *Saw) etag() string {
-	sum := sha256.Sum256([]byte(s.Method + " " + s.To + " " + s.Target + " " + s.Get("REQUEST_URI")))
+	sum := sha256.Sum256([]byte(s.Method + " " + s.Target + " " + s.Get("REQUEST_URI")))
 	return `"` + hex.EncodeToString(sum[:8]) + `"`
 }
 
 // digest takes a body in as it is read.
 type digest struct {
-	hash   interface{ Sum([]byte) []byte }
-	write  func([]byte) (int, error)
+	hash   hash.Hash
 	length int64
 	start  []byte
 }
 
-func newDigest() *digest {
-	h := sha256.New()
-	return &digest{hash: h, write: h.Write}
-}
+func newDigest() *digest { return &digest{hash: sha256.New()} }
 
 func (d *digest) Write(p []byte) (int, error) {
 	d.length += int64(len(p))
 	d.start = append(d.start, p[:min(len(p), 256-len(d.start))]...)
-	return d.write(p)
+	return d.hash.Write(p)
 }
 
 func (d *digest) body() Body {

@@ -34,14 +34,22 @@ type Endpoint struct {
 
 // Server is a set of stubs that answer.
 type Server struct {
-	tls       *tls.Config
-	listeners []io.Closer
+	tls        *tls.Config
+	listeners  []io.Closer
+	unanswered []Unanswered
 
 	mu     sync.Mutex
 	saw    map[string][]Saw
 	conns  map[net.Conn]bool
 	closed bool
 	wait   sync.WaitGroup
+}
+
+// Unanswered is a unix socket that no stub could be put at: its directory is
+// another user's, or read-only. nginx finds nobody there.
+type Unanswered struct {
+	Path string
+	Err  error
 }
 
 // Start listens at all endpoints, which may name the same place more than
@@ -92,6 +100,9 @@ func (s *Server) Seen(id string) []Saw {
 	defer s.mu.Unlock()
 	return slices.Clone(s.saw[id])
 }
+
+// Unanswered lists the endpoints that Start had to leave out.
+func (s *Server) Unanswered() []Unanswered { return s.unanswered }
 
 func (s *Server) note(saw Saw) {
 	s.mu.Lock()

@@ -51,7 +51,8 @@ func BuildOpenResty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, Graft(), "build", "--source", "distro", "--like", like, "--loads", "none", "--state-dir", State())
+	cmd := exec.CommandContext(ctx, Graft(), "build", "--source", "distro", "--like", like, "--loads", "none",
+		"--flag=--with-stream", "--state-dir", State())
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
