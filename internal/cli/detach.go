@@ -70,7 +70,7 @@ func (a *app) detach(ctx context.Context, plan string) error {
 		outlives, leave = context.WithCancel(outlives)
 		defer func() {
 			leave()
-			<-ended
+			_ = <-ended // killed
 		}()
 	}
 	cmd := exec.CommandContext(outlives, name, args...)

@@ -59,7 +59,7 @@ func BareRoot(t testing.TB) Root {
 	if _, err := os.Stat(lower); err != nil {
 		t.Fatalf("nginxtest: BareRoot: %v (have TestMain prepare nginxtest.FetchRoot)", err)
 	}
-	dir, err := os.MkdirTemp("", "root") // the name of t's own would hold what separates overlay's options
+	dir, err := os.MkdirTemp("", "root") //nolint:usetesting // a test's name may hold a comma, which separates the options of an overlay
 	if err != nil {
 		t.Fatalf("nginxtest: BareRoot: %v", err)
 	}
