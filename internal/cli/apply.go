@@ -282,7 +282,7 @@ func (a *app) conclude(rec migrate.Record, o migrate.Outcome, wanted migrate.Pha
 			return err
 		}
 	}
-	if o.Phase == wanted && !o.Held {
+	if o.Phase == wanted && !o.Held && !o.Contradicted() {
 		return nil
 	}
 	return outcomeError(o)
@@ -292,6 +292,8 @@ func outcomeError(o migrate.Outcome) error {
 	switch {
 	case o.Interrupted:
 		return failf(CodeInterrupted, "graft resume goes on, graft rollback goes back", "interrupted at %s, a safe point", o.Phase)
+	case o.Contradicted():
+		return failf(CodeInconclusive, o.Unit.Help, "%s; %s", o.Phase, o.Unit.Problem)
 	case o.Held && o.Phase == migrate.Finished:
 		return failf(CodeInconclusive, "graft rollback brings the old binary back", "%s", o.Reason)
 	case o.Held:

@@ -8,11 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"graft/internal/migrate"
+	"graft/internal/systemd"
 )
 
 // runnerLog takes what a detached graft says.
@@ -52,22 +54,36 @@ func (a *app) detach(ctx context.Context, plan string) error {
 	}
 	defer out.Close()
 	args = append(args, "--state-dir", state.Dir())
-	outlives := context.WithoutCancel(ctx)
-	var cmd *exec.Cmd
-	if _, err := os.Stat("/run/systemd/system"); err == nil {
-		cmd = exec.CommandContext(outlives, "systemd-run", append([]string{
-			"--quiet", "--collect", "--wait", "--pipe", "--unit", fmt.Sprintf("graft-%d", os.Getpid()), self,
-		}, args...)...)
-	} else {
-		cmd = exec.CommandContext(outlives, self, args...)
+	name, outlives, ended := self, context.WithoutCancel(ctx), make(chan error, 1)
+	if systemd.Running() {
+		pid := strconv.Itoa(os.Getpid())
+		unit := []string{"--quiet", "--collect", "--wait", "--pipe", "--unit", "graft-" + pid}
+		// A unit sees systemd's own files: not the master's, if that has PrivateTmp= or the like and graft was
+		// started among them.
+		if same, err := a.fs.SameNamespace(1, "mnt"); err == nil && !same {
+			unit = append(unit, "nsenter", "--target", pid, "--mount", "--root", "--wd", "--")
+		}
+		name, args = "systemd-run", append(append(unit, self), args...)
+		// systemd-run itself only waits, to tell how the unit ended. Once graft answers from there nobody
+		// asks for that, and the terminal's session keeps no process of graft's.
+		var leave context.CancelFunc
+		outlives, leave = context.WithCancel(outlives)
+		defer func() {
+			leave()
+			_ = <-ended // killed
+		}()
 	}
+	cmd := exec.CommandContext(outlives, name, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
+		close(ended)
 		return fmt.Errorf("detach: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() {
+		ended <- cmd.Wait()
+		close(ended)
+	}()
 	return a.awaitRunner(ctx, state, logFile, ended)
 }
 

@@ -152,6 +152,7 @@ func describe(e journal.Event) string {
 		string(migrate.Release):  "QUIT to workers that have lost their master",
 		string(migrate.PutBack):  "put the old binary back",
 		string(migrate.Unstage):  "remove the runtime again",
+		"reread":                 "systemd reads the unit's PIDFile again",
 	}
 	var data struct {
 		Reason string   `json:"reason"`
@@ -170,6 +171,15 @@ func describe(e journal.Event) string {
 		return "gate: watching"
 	case e.Step == "hold":
 		return "holding: " + data.Reason
+	case e.Step == "unit" && e.Event == journal.Observed:
+		var u migrate.UnitSeen
+		_ = json.Unmarshal(e.Data, &u)
+		if u.Problem != "" {
+			return u.Problem
+		}
+		return u.String()
+	case e.Step == "unit":
+		return "systemd was not asked: " + data.Reason
 	case e.Step == "end":
 		return "over"
 	case words[e.Step] == "":

@@ -264,6 +264,9 @@ func (e *Engine) finish(ctx context.Context, seen Seen) error {
 	if err := e.mustAccept(ctx, seen.New, "the new master"); err != nil {
 		return err
 	}
+	if err := e.mustFollow(ctx, seen); err != nil {
+		return err
+	}
 	if err := e.signalOld(seen, nginx.QUIT, "quit-old"); err != nil {
 		return err
 	}

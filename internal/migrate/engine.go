@@ -81,6 +81,8 @@ type Outcome struct {
 	Held        bool     `json:"held,omitempty"`        // a gate's deadline passed without enough evidence
 	Interrupted bool     `json:"interrupted,omitempty"` // at a safe point
 	Return      bool     `json:"return,omitempty"`      // finished already: the way back is a migration of its own
+	// Unit is what systemd made of it, if it supervises the instance.
+	Unit *UnitSeen `json:"unit,omitempty"`
 }
 
 // Engine carries one migration on, from wherever the host is. Its own goroutine owns all of it.
@@ -226,9 +228,9 @@ func (e *Engine) carryOut(ctx context.Context, action Action, why string, seen S
 	}
 	switch action {
 	case Stop:
-		return e.stop()
+		return e.stop(context.WithoutCancel(ctx), seen)
 	case Halt:
-		return e.halt(why)
+		return e.halt(context.WithoutCancel(ctx), why)
 	case Turn:
 		return nil, e.turn(why)
 	case Return:
@@ -279,7 +281,7 @@ func (e *Engine) act(ctx context.Context, action Action, seen Seen) (*Outcome, e
 		e.pause(ctx)
 		return nil, nil
 	}
-	return e.halt(fmt.Sprintf("%s: %v", action, err))
+	return e.halt(context.WithoutCancel(ctx), fmt.Sprintf("%s: %v", action, err))
 }
 
 // settle waits for what a killed graft may have sent. If nothing comes of it, it was not sent.
@@ -300,26 +302,31 @@ func (e *Engine) settle(ctx context.Context, why string, seen Seen) (*Outcome, e
 		e.intent.Winched, e.intent.Revived, e.settled = false, false, time.Time{}
 		return nil, nil
 	}
-	return e.halt(why + ", for " + patience.String())
+	return e.halt(context.WithoutCancel(ctx), why+", for "+patience.String())
 }
 
-func (e *Engine) stop() (*Outcome, error) {
+func (e *Engine) stop(ctx context.Context, seen Seen) (*Outcome, error) {
+	if e.intent.Goal != RolledBack && e.phase != Finished {
+		return &Outcome{Phase: e.phase}, nil
+	}
+	left, _ := seen.left()
+	unit, err := e.follow(ctx, left)
+	if err != nil {
+		return nil, err
+	}
 	if e.intent.Goal != RolledBack {
-		o := &Outcome{Phase: e.phase}
-		if e.phase != Finished {
-			return o, nil
-		}
+		o := &Outcome{Phase: e.phase, Unit: unit}
 		if !e.intent.Finishing {
 			o.Held, o.Reason = true, "the old master ended although graft did not ask it to: no gate has passed the new binary, which serves alone now"
 		}
 		return o, e.note(Finished, stepEnd, journal.Observed, o)
 	}
-	o := &Outcome{Phase: RolledBack, Reason: e.reason, Untouched: !e.intent.Swapped}
+	o := &Outcome{Phase: RolledBack, Reason: e.reason, Untouched: !e.intent.Swapped, Unit: unit}
 	return o, e.note(RolledBack, stepEnd, journal.Observed, o)
 }
 
-func (e *Engine) halt(reason string) (*Outcome, error) {
-	o := &Outcome{Phase: Halted, Reason: reason}
+func (e *Engine) halt(ctx context.Context, reason string) (*Outcome, error) {
+	o := &Outcome{Phase: Halted, Reason: reason + e.stopped(ctx)}
 	return o, e.note(Halted, stepEnd, journal.Observed, o)
 }
 

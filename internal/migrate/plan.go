@@ -55,8 +55,9 @@ type Old struct {
 	Cwd     string        `json:"cwd"`
 	PidFile string        `json:"pid_file"`
 	Conf    string        `json:"conf"`
-	Workers int           `json:"workers"` // that accept
-	ToCome  int           `json:"to_come"` // workers that the configuration on disk asks for; 0: not known
+	Unit    string        `json:"unit,omitempty"` // systemd's, if that supervises it
+	Workers int           `json:"workers"`        // that accept
+	ToCome  int           `json:"to_come"`        // workers that the configuration on disk asks for; 0: not known
 	// Unserved are the inodes of sockets that no worker accepted on before anything was done.
 	Unserved []uint64 `json:"unserved,omitempty"`
 	// Streams: it listens on tcp or unix sockets. A master that has none left is quitting, while it
@@ -130,6 +131,9 @@ func NewPlan(pfs procfs.FS, i nginx.Instance, a artifact.Artifact, checks []pref
 	}
 	if err := p.Old.setSockets(pfs, i); err != nil {
 		return Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	if i.Supervisor.Kind == "systemd" {
+		p.Old.Unit = i.Supervisor.Unit
 	}
 	p.Facts = facts(boot, i, p.Old.Binary, p.Target)
 	p.Fingerprint = fingerprint(p.Facts)

@@ -18,6 +18,7 @@ import (
 	"graft/internal/journal"
 	"graft/internal/nginx"
 	"graft/internal/procfs"
+	"graft/internal/systemd"
 )
 
 // beforeFile keeps how the instance did before it was touched.
@@ -31,6 +32,7 @@ type before struct {
 	Requests map[string]analysis.Requests `json:"requests"` // by access log
 	Baseline gate.Baseline                `json:"baseline"` // by listening address
 	Marks    gate.Marks                   `json:"marks"`    // where the error logs ended before USR2
+	Unit     *systemd.Unit                `json:"unit,omitempty"`
 }
 
 // takeBefore measures the instance while nothing has changed, and keeps it for a resume.
@@ -39,7 +41,11 @@ func (e *Engine) takeBefore(ctx context.Context, marks gate.Marks) error {
 	if err != nil {
 		return fmt.Errorf("read the access logs: %w", err)
 	}
-	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets), Marks: marks})
+	unit, err := e.unitBefore(ctx)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets), Marks: marks, Unit: unit})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@ func FindSupervisor(fs procfs.FS, pid int) (Supervisor, error) {
 	if err != nil {
 		return Supervisor{}, err
 	}
-	if same, err := fs.SameNamespace(pid, "mnt"); err == nil && !same {
+	otherFiles := another(fs, pid, "mnt")
+	if otherFiles && another(fs, pid, "pid") {
 		return Supervisor{Kind: "container"}, nil
 	}
 	for _, group := range cgroups {
@@ -51,7 +52,17 @@ func FindSupervisor(fs procfs.FS, pid int) (Supervisor, error) {
 			return Supervisor{Kind: "systemd", Unit: unit}, nil
 		}
 	}
+	if otherFiles {
+		return Supervisor{Kind: "container"}, nil
+	}
 	return Supervisor{Kind: "none"}, nil
+}
+
+// another tells whether pid is known to be in another namespace than graft. A service with PrivateTmp= or
+// the like has files of its own, but no processes.
+func another(fs procfs.FS, pid int, namespace string) bool {
+	same, err := fs.SameNamespace(pid, namespace)
+	return err == nil && !same
 }
 
 // ofContainer: a service's name does not count, whatever it speaks of.

@@ -81,7 +81,7 @@ func (m *Machine) boot(dir string) error {
 	go func() {
 		_ = m.nspawn.Wait() // an error, as it is ended by force
 		close(m.ended)
-		ready.Close()
+		_ = ready.Close() // nobody tells any more
 	}()
 	if err := m.awaitReady(ready); err != nil {
 		return errors.Join(err, m.end())
@@ -207,7 +207,7 @@ func makeGroups(name string) ([]string, error) {
 
 func isFS(path string, magic int64) bool {
 	var st unix.Statfs_t
-	return unix.Statfs(path, &st) == nil && int64(st.Type) == magic
+	return unix.Statfs(path, &st) == nil && st.Type == magic
 }
 
 // removeGroups removes what makeGroups made and what systemd made in there.

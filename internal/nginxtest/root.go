@@ -25,8 +25,8 @@ type Root struct {
 	Dir string
 }
 
-// rootPackages are installed beside the essential ones.
-var rootPackages = []string{"systemd", "systemd-sysv", "dbus", "nginx", "procps", "iproute2"}
+// rootPackages are installed beside the essential ones; [Release] is linked to libpcre3.
+var rootPackages = []string{"systemd", "systemd-sysv", "dbus", "nginx", "procps", "iproute2", "libpcre3"}
 
 // RootArchive is a directory of a [Root]: an archive of all its packages, the
 // only one that its apt knows. So apt-get works there without a network, and a
@@ -59,7 +59,12 @@ func BareRoot(t testing.TB) Root {
 	if _, err := os.Stat(lower); err != nil {
 		t.Fatalf("nginxtest: BareRoot: %v (have TestMain prepare nginxtest.FetchRoot)", err)
 	}
-	root, err := copyRoot(lower, t.TempDir())
+	dir, err := os.MkdirTemp("", "root") //nolint:usetesting // a test's name may hold a comma, which separates the options of an overlay
+	if err != nil {
+		t.Fatalf("nginxtest: BareRoot: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	root, err := copyRoot(lower, dir)
 	if err != nil {
 		t.Fatalf("nginxtest: BareRoot: %v", err)
 	}
@@ -81,7 +86,8 @@ func copyRoot(lower, dir string) (Root, error) {
 			return Root{}, err
 		}
 	}
-	options := "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`) // what separates options
+	options := "lowerdir=" + escape.Replace(lower) + ",upperdir=" + upper + ",workdir=" + work
 	if err := unix.Mount("overlay", merged, "overlay", 0, options); err != nil {
 		return Root{}, fmt.Errorf("mount overlay (%s) on %s: %w", options, merged, err)
 	}

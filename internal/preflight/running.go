@@ -11,7 +11,11 @@ func mountNamespace(e *examination) Check {
 	if e.Instance.MountNamespace {
 		return ok("%s and graft see the same files (%s)", e.master(), link)
 	}
-	return blocker(enterContainer(e), "%s sees other files than graft (%s differs from graft's own): it runs in a container, and no path means the same", e.master(), link)
+	why := "it runs in a container"
+	if s := e.Instance.Supervisor; s.Kind == "systemd" {
+		why = s.Unit + " has files of its own (PrivateTmp=, ProtectSystem= and the like)"
+	}
+	return blocker(enterContainer(e), "%s sees other files than graft (%s differs from graft's own): %s, and no path means the same", e.master(), link, why)
 }
 
 func enterContainer(e *examination) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"graft/internal/nginx"
+	"graft/internal/systemd"
 )
 
 // service is what systemd knows of a unit, or would by its files. The names are systemd's.
@@ -29,9 +29,9 @@ type service struct {
 // systemctlTimeout bounds the question to systemd.
 const systemctlTimeout = 10 * time.Second
 
-// readService asks systemd, if it runs here (sd_booted(3)), and otherwise reads the unit's files.
+// readService asks systemd, if it runs here, and otherwise reads the unit's files.
 func readService(ctx context.Context, unit string) (service, error) {
-	if info, err := os.Lstat("/run/systemd/system"); err == nil && info.IsDir() {
+	if systemd.Running() {
 		if _, err := exec.LookPath("systemctl"); err == nil {
 			return askSystemd(ctx, unit)
 		}
@@ -180,12 +180,27 @@ func (s service) survives(i nginx.Instance) Check {
 	case !samePlace(s.PIDFile, i.Paths.Pid):
 		return blocker(fmt.Sprintf("%s: [Service] PIDFile=%s", edit, i.Paths.Pid), "%s has PIDFile=%s (%s), nginx writes %s: %s", s.unit, s.PIDFile, s.source, i.Paths.Pid, ends)
 	case s.asked && s.MainPID != i.Master.PID:
-		return warning(fmt.Sprintf("systemctl show -p MainPID %s; if %d is nothing that matters: systemctl reload %s makes systemd read the pid file again", s.unit, s.MainPID, s.unit),
-			"systemd takes process %d for the main one of %s (%s), not master %d", s.MainPID, s.unit, s.source, i.Master.PID)
+		return blocker(s.rereads(),
+			"systemd takes process %d for the main one of %s (%s), not master %d: it would not follow to the new master, and it stops the unit as soon as it notices that %d is gone", s.MainPID, s.unit, s.source, i.Master.PID, s.MainPID)
+	case s.KillMode == "process" || s.KillMode == "none":
+		return warning("no systemctl stop or restart of "+s.unit+" until graft has finished or rolled back; for good: "+edit+": [Service] KillMode=mixed",
+			"%s has KillMode=%s (%s): a restart while both masters live ends one of them, and the other keeps the sockets that the start then cannot bind", s.unit, s.KillMode, s.source)
 	case s.NeedDaemonReload:
 		return warning("systemctl daemon-reload, then plan again", "the files of %s were changed after systemd read them (%s): what it will go by is not known", s.unit, s.source)
 	}
 	return ok("%s is Type=forking with PIDFile=%s (%s), which nginx writes: systemd follows to the new master when the old one ends", s.unit, s.PIDFile, s.source)
+}
+
+// rereads is what makes systemd read the pid file again: an ExecReload that succeeds. One that signals a
+// main process which is gone fails, and then systemd stops the unit.
+func (s service) rereads() string {
+	reload := "systemctl reload " + s.unit
+	if !s.reloadsMainPID() {
+		return "have systemd read the pid file again: " + reload
+	}
+	dir := "/run/systemd/system/" + s.unit + ".d"
+	return fmt.Sprintf("no %s, which signals $MAINPID and would have the unit stopped; have systemd read the pid file again by a reload that signals nothing: mkdir -p %[2]s; "+
+		`printf '[Service]\nExecReload=\nExecReload=/bin/true\n' >%[2]s/graft.conf; systemctl daemon-reload; %[1]s; rm %[2]s/graft.conf; systemctl daemon-reload`, reload, dir)
 }
 
 // samePlace compares paths of a file that may be missing: /var/run leads to /run.

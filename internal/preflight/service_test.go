@@ -57,13 +57,14 @@ NeedDaemonReload=%s
 		want Severity
 	}{
 		"as it should be":       {fmt.Sprintf(shown, "/run/nginx.pid", master, "loaded", "no"), OK},
-		"another main process":  {fmt.Sprintf(shown, "/run/nginx.pid", 701, "loaded", "no"), Warning},
+		"another main process":  {fmt.Sprintf(shown, "/run/nginx.pid", 701, "loaded", "no"), Blocker},
 		"another pid file":      {fmt.Sprintf(shown, "/run/web.pid", master, "loaded", "no"), Blocker},
 		"none, and no main one": {fmt.Sprintf(shown, "", 0, "loaded", "no"), OK},
 		"none, but a main one":  {fmt.Sprintf(shown, "", master, "loaded", "no"), Blocker},
 		"files edited since":    {fmt.Sprintf(shown, "/run/nginx.pid", master, "loaded", "yes"), Warning},
 		"no such unit":          {fmt.Sprintf(shown, "", 0, "not-found", "no"), Warning},
 		"an init script's unit": {"LoadState=loaded\nType=oneshot\nRemainAfterExit=yes\nMainPID=0\n", OK},
+		"kills one process":     {fmt.Sprintf("LoadState=loaded\nType=forking\nPIDFile=/run/nginx.pid\nKillMode=process\nMainPID=%d\n", master), Warning},
 		"simple":                {fmt.Sprintf("LoadState=loaded\nType=simple\nMainPID=%d\n", master), Blocker},
 	} {
 		u, err := parseShown("nginx.service", tt.text)
