@@ -214,7 +214,7 @@ func TestLogRotationByCopyingNeedsNothing(t *testing.T) {
 	if about := h.journaled("guard", h.inst.AccessLog); len(about) > 0 {
 		t.Errorf("copying is taken for a rotation: %s", about)
 	}
-	for _, pid := range []int{h.inst.MasterPID, must(t, h.inst.PID)} {
+	for _, pid := range []int{h.inst.MasterPID, h.master()} {
 		h.inst.Signal(t, pid, syscall.SIGUSR1)
 	}
 	h.eventually("no finding", func() bool { return len(h.found()) == 0 })
@@ -233,7 +233,7 @@ func TestHupOldDoublesWhileParkedIsToldAndParkedAgain(t *testing.T) {
 	h.inst.Signal(t, h.inst.MasterPID, syscall.SIGHUP)
 	h.eventually("the guard tells that it is over", func() bool { return len(h.journaled("guard", "hup-old-doubles", `"over":true`)) > 0 })
 	h.phase("parked")
-	reload := fmt.Sprintf("kill -HUP %d", must(t, h.inst.PID))
+	reload := fmt.Sprintf("kill -HUP %d", h.master())
 	if told := h.journaled("guard", "hup-old-doubles", "2 workers again", reload); len(told) == 0 {
 		t.Errorf("what came back, or the remedy %q, is not told:\n%s", reload, stderr)
 	}
@@ -259,17 +259,17 @@ func TestHupOldDoublesInTheOverlap(t *testing.T) {
 func TestReuseportBlackholeIsToldBeforeTheReload(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"fewer workers":    {"worker_processes 4", "worker_processes 2"},
-		"a removed listen": {"listen unix:", "#listen unix:"},
+		"a removed listen": {"listen 127.0.0.2", "#listen 127.0.0.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHost(t, nginxtest.Options{Config: reuseport})
+			h := newHost(t, nginxtest.Options{Config: strings.Replace(reuseport, "listen unix:", "listen 127.0.0.2:{{.Port \"http\"}};\n listen unix:", 1)})
 			cmd, stderr := h.park(nginxtest.Release(t, "1.26.3").Path)
 			h.edit(change[0], change[1])
 			if f := h.finds("reuseport-blackhole", "would make the next reload"); f.Follows != "warn" {
 				t.Errorf("nothing hangs yet: %+v", f)
 			}
 			h.phase("parked")
-			h.inst.Signal(t, must(t, h.inst.PID), syscall.SIGHUP)
+			h.inst.Signal(t, h.master(), syscall.SIGHUP)
 			ends(t, cmd, stderr, 5)
 			if told := h.journaled("guard", "reuseport-blackhole", `"follows":"turn"`); len(told) == 0 {
 				t.Errorf("the outage at hand is not told:\n%s", stderr)
@@ -277,6 +277,16 @@ func TestReuseportBlackholeIsToldBeforeTheReload(t *testing.T) {
 			h.phase("rolled-back")
 		})
 	}
+}
+
+// master is the pid in the pid file.
+func (h *host) master() int {
+	h.t.Helper()
+	pid, err := h.inst.PID()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return pid
 }
 
 // newPackage makes and installs a package whose one file is the instance's binary, with other content,
@@ -303,7 +313,7 @@ func (h *host) newPackage(name, version string) {
 func TestPackageManagerOverwritesTheBinaryWhileParked(t *testing.T) {
 	for name, choose := range map[string]func(h *host, old, new string){
 		"go on with the new binary": func(h *host, _, new string) {
-			run(h.t, "sh", "-c", fmt.Sprintf("install -m 755 /proc/%d/exe %s.graft && mv %s.graft %s", must2(h), h.inst.Exe, h.inst.Exe, h.inst.Exe))
+			run(h.t, "sh", "-c", fmt.Sprintf("install -m 755 /proc/%d/exe %s.graft && mv %s.graft %s", h.master(), h.inst.Exe, h.inst.Exe, h.inst.Exe))
 			h.must(0, with("resume")...)
 			h.phase("finished")
 			h.oneMaster(new)
@@ -331,11 +341,12 @@ func TestPackageManagerOverwritesTheBinaryWhileParked(t *testing.T) {
 			load := light(t, h.inst)
 			load.warm()
 			cmd, stderr := h.park(target)
-			h.newPackage("graft-test-nginx", "1.99-1")
+			name := "graft-test-" + strings.ToLower(filepath.Base(h.inst.Prefix))
+			h.newPackage(name, "1.99-1")
 			ends(t, cmd, stderr, 6)
 			for _, want := range []string{
-				"package graft-test-nginx 1.99-1", "install graft-test-nginx:all <none> 1.99-1", "apt-mark hold graft-test-nginx",
-				fmt.Sprintf("/proc/%d/exe", must2(h)), "backup/nginx " + h.inst.Exe, "then graft resume", "then graft rollback",
+				"package " + name + " 1.99-1", "install " + name + ":all <none> 1.99-1", "apt-mark hold " + name,
+				fmt.Sprintf("/proc/%d/exe", h.master()), "backup/nginx " + h.inst.Exe, "then graft resume", "then graft rollback",
 			} {
 				if !strings.Contains(stderr.String(), want) {
 					t.Errorf("%q is not told:\n%s", want, stderr)
@@ -353,19 +364,10 @@ func TestPackageManagerOverwritesTheBinaryWhileParked(t *testing.T) {
 	}
 }
 
-func must2(h *host) int {
-	h.t.Helper()
-	pid, err := h.inst.PID()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return pid
-}
-
 func TestConfigDriftWhileParkedTellsWhatAReloadWouldRead(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	cmd, stderr := h.park(nginxtest.Release(t, "1.26.3").Path)
-	young := must(t, h.inst.PID)
+	young := h.master()
 	h.edit("keepalive_timeout 65;", "keepalive_timeout 66;")
 	h.finds("config-drift", h.inst.Conf+" edited", fmt.Sprintf("the new master %d has not read it", young),
 		"-t of the new binary passes", "-t of the old binary passes")

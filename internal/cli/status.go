@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"graft/internal/guard"
 	"graft/internal/journal"
 	"graft/internal/migrate"
 )
@@ -59,7 +61,7 @@ func showStatus(w io.Writer, s migrate.Status) {
 		}
 	}
 	for _, f := range s.Guards {
-		fmt.Fprintf(w, "  guard     %s: %s\n            since %s; → %s\n", f.ID, f.Evidence, f.Since.Local().Format(time.DateTime), f.Remedy)
+		fmt.Fprintf(w, "  guard     %s: %s\n            since %s; → %s\n", f.ID, f.Evidence, f.Since.Local().Format(time.DateTime), strings.ReplaceAll(f.Remedy, "\n", "\n            "))
 	}
 	if !s.Phase.Terminal() {
 		running := "none is at work on it"
@@ -164,6 +166,8 @@ func describe(e journal.Event) string {
 		Over   bool     `json:"over"`
 		Found  string   `json:"evidence"`
 		Remedy string   `json:"remedy"`
+
+		Follows guard.Consequence `json:"follows"`
 		migrate.Verified
 	}
 	_ = json.Unmarshal(e.Data, &data) // some events carry other shapes, and words of their own
@@ -172,6 +176,8 @@ func describe(e journal.Event) string {
 		return "turning back: " + data.Reason
 	case e.Step == "guard" && data.Over:
 		return "guard: " + data.ID + ": over"
+	case e.Step == "guard" && data.Follows == guard.Halt:
+		return "guard: " + data.ID + ": " + data.Found // the halt that follows tells the options
 	case e.Step == "guard":
 		return fmt.Sprintf("guard: %s: %s → %s", data.ID, data.Found, data.Remedy)
 	case e.Step == "gate" && data.Why != nil:

@@ -133,14 +133,17 @@ func packageManager(s Sight) []Finding {
 	put := func(from string) string {
 		return fmt.Sprintf("install -m 755 %s %s.graft && mv %s.graft %s", from, path, path, path)
 	}
-	options := fmt.Sprintf("both masters are left as they are; choose: (1) go on with the new binary: %s, then graft resume; (2) go back to the old one: %s, then graft rollback; "+
-		"(3) keep the file that is there for the next start: graft rollback makes the old workers serve and leaves the file (graft halts once more and says so)",
-		put(fmt.Sprintf("/proc/%d/exe", young)), put(s.Host.Backup))
+	options := []string{
+		"both masters are left as they are; choose:",
+		"(1) go on with the new binary: " + put(fmt.Sprintf("/proc/%d/exe", young)) + ", then graft resume",
+		"(2) go back to the old one: " + put(s.Host.Backup) + ", then graft rollback",
+		"(3) keep what is at the path for the next start: graft rollback makes the old workers serve, leaves the path alone and says so (exit 6)",
+	}
 	if f.Owner != "" {
 		name, _, _ := strings.Cut(f.Owner, " ")
-		options += fmt.Sprintf(". Before (1) or (2) hold the package: apt-mark hold %s, or exclude=%s in dnf.conf", name, name)
+		options = append(options, fmt.Sprintf("before (1) or (2) keep the package from being upgraded again: apt-mark hold %s, or exclude=%s in dnf.conf", name, name))
 	}
-	return []Finding{find(Package, Halt, options, "%s", what)}
+	return []Finding{find(Package, Halt, strings.Join(options, "\n"), "%s", what)}
 }
 
 // configDrift: what runs and what a reload or restart would read differ, for each of the two masters in

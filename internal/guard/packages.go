@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Foreign is a file at the binary's path that is neither the old nor the new binary.
@@ -24,21 +27,46 @@ type Foreign struct {
 const maxLogLines = 4
 
 func lookForeign(ctx context.Context, h Host) *Foreign {
+	awaitDpkg(ctx)
 	f := &Foreign{At: changedAt(h.Binary)}
 	if _, err := os.Stat(h.Binary); errors.Is(err, fs.ErrNotExist) {
 		f.Missing = true
 	}
 	if name := dpkgOwner(h.Binary); name != "" {
 		f.Owner = name + " " + dpkgVersion(name)
-		f.Log = logLines("/var/log/dpkg.log", " "+name, h.Made)
+		f.Log = logLines("/var/log/dpkg.log", h.Made, " install "+name+":", " upgrade "+name+":", " remove "+name+":")
 	} else if name, version := rpmOwner(ctx, h.Binary); name != "" {
 		f.Owner = name + " " + version
-		f.Log = logLines("/var/log/dnf.rpm.log", ": "+name+"-", h.Made)
+		f.Log = logLines("/var/log/dnf.rpm.log", h.Made, ": "+name+"-")
 	}
 	return f
 }
 
-// dpkgOwner reads dpkg's lists itself: dpkg may be at work and hold its lock.
+// awaitDpkg gives dpkg a moment to end: it writes down what it has installed after it has put the files
+// in place. Its scripts may take minutes: then what is known by now has to do.
+func awaitDpkg(ctx context.Context) {
+	const patience, pause = 5 * time.Second, 50 * time.Millisecond
+	for begin := time.Now(); dpkgAtWork() && time.Since(begin) < patience; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// dpkgAtWork asks who holds dpkg's lock, without taking it.
+func dpkgAtWork() bool {
+	file, err := os.Open("/var/lib/dpkg/lock")
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
+}
+
+// dpkgOwner reads dpkg's lists itself, which costs less than a process and needs no dpkg-query.
 func dpkgOwner(path string) string {
 	lists, err := filepath.Glob("/var/lib/dpkg/info/*.list")
 	if err != nil {
@@ -88,9 +116,9 @@ func rpmOwner(ctx context.Context, path string) (name, version string) {
 	return name, version
 }
 
-// logLines are the last lines since then that speak of the package. Both logs begin a line with the
+// logLines are the last lines since then that hold one of the texts. Both logs begin a line with the
 // local time; in one a "T" stands between day and hour.
-func logLines(path, about string, since time.Time) []string {
+func logLines(path string, since time.Time, texts ...string) []string {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil
@@ -99,7 +127,8 @@ func logLines(path, about string, since time.Time) []string {
 	var found []string
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		line := lines.Text()
-		if !strings.Contains(line, about) || len(line) < len(time.DateTime) {
+		about := slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(line, text) })
+		if !about || len(line) < len(time.DateTime) {
 			continue
 		}
 		at, err := time.ParseInLocation(time.DateTime, strings.Replace(line[:len(time.DateTime)], "T", " ", 1), time.Local)

@@ -39,7 +39,7 @@ func (w *Watcher) sight(ctx context.Context, v View, stale []Stale, logErr error
 	var err error
 	s.Drift, err = w.config.look(ctx, w.host, v)
 	s.note(ConfigDrift, err)
-	if v.Replaced {
+	if v.Replaced && !v.Back {
 		s.Foreign = lookForeign(ctx, w.host)
 	}
 	return s

@@ -34,6 +34,7 @@ type guards struct {
 	ledger  guard.Ledger
 	due     time.Time
 	phase   Phase           // at the last look
+	disk    Content         // at the last look
 	told    map[string]bool // for which rotated logs USR1 was sent, by this run or one before
 }
 
@@ -132,14 +133,15 @@ func (e *Engine) guard(ctx context.Context, seen Seen) (*Outcome, error) {
 	if !seen.guarded() {
 		return nil, nil
 	}
-	if time.Now().Before(g.due) && g.phase == e.phase {
+	// What the engine's own look has seen change is asked about at once, before Next answers it.
+	if time.Now().Before(g.due) && g.phase == e.phase && g.disk == seen.Disk {
 		return nil, nil
 	}
 	begin := time.Now()
 	view := e.obs.view(ctx, seen, e.intent, wasParked(e.events))
 	sight := g.watcher.Look(ctx, view)
 	now := time.Now()
-	g.due, g.phase = now.Add(max(guardPeriod, guardShare*now.Sub(begin))), e.phase
+	g.due, g.phase, g.disk = now.Add(max(guardPeriod, guardShare*now.Sub(begin))), e.phase, seen.Disk
 	for i := range sight.Stale {
 		sight.Stale[i].Told = g.told[sight.Stale[i].Key()]
 	}

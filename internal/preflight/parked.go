@@ -55,9 +55,13 @@ func Loses(pfs procfs.FS, config *conf.Config, held []procfs.Listener, pid int) 
 		slices.Sort(lost)
 	}
 	for _, told := range compareListens(config.Listens(), held) {
-		if strings.HasSuffix(told, "no directive asks for it") {
-			lost = append(lost, told)
+		if !strings.HasSuffix(told, "no directive asks for it") {
+			continue
 		}
+		if strings.HasPrefix(told, "unix:") {
+			told += ", and nginx removes its path at once, for the old master, too" // the trap unix-socket-unlinked
+		}
+		lost = append(lost, told)
 	}
 	return lost
 }
