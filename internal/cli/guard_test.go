@@ -194,6 +194,31 @@ func TestLogRotationLosesTheOldMasterWithoutAGuard(t *testing.T) {
 	h.eventually("no finding", func() bool { return len(h.found()) == 0 })
 }
 
+func TestLogRotationIsActedOnByTheGraftAfterAKilledOne(t *testing.T) {
+	for point, more := range map[string]int{"before-usr1": 1, "after-usr1": 0} {
+		t.Run(point, func(t *testing.T) {
+			h := newHost(t, nginxtest.Options{})
+			target := nginxtest.Release(t, "1.26.3").Path
+			old, new := h.sha256(h.inst.Exe), h.sha256(target)
+			h.must(0, with("apply", h.plan(target), "--no-rehearsal", "--until", "parked")...)
+			h.rotateAsDebianDoes()
+			h.killed(point, old, new, append([]string{"resume", "--until", "finished"}, parkFor...)...)
+			if more == 0 {
+				h.eventually("the signal has done its work", func() bool { return len(h.found()) == 0 })
+			}
+			cmd, stderr := h.start(append([]string{"resume"}, parkFor...)...)
+			h.eventually("the logs are where they belong", func() bool {
+				return len(h.journaled("reopen", "done")) == more && len(h.found()) == 0
+			})
+			h.must(0, "finish")
+			ends(t, cmd, stderr, 0)
+			if sent := h.journaled("reopen", "intent"); len(sent) != 1+more {
+				t.Errorf("USR1 was announced %d times, want %d", len(sent), 1+more)
+			}
+		})
+	}
+}
+
 func TestLogRotationByCopyingNeedsNothing(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	load := light(t, h.inst)

@@ -92,32 +92,44 @@ func addStale(all []Stale, master, pid int, ids map[string]procfs.FileID, files 
 		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) // error.log.json before error.log
 	})
 	explained := make(map[procfs.FileID]bool)
-	for _, path := range paths {
-		if slices.ContainsFunc(files, func(f procfs.OpenFile) bool { return f.FileID == ids[path] }) {
-			continue
-		}
-		for _, f := range files {
-			if current[f.FileID] || explained[f.FileID] || !rotatedFrom(path, f.Path) {
+	for _, beside := range []bool{true, false} { // first what lies in the log's directory, then what was moved elsewhere
+		for _, path := range paths {
+			if slices.ContainsFunc(files, func(f procfs.OpenFile) bool { return f.FileID == ids[path] }) {
 				continue
 			}
-			explained[f.FileID] = true
-			s := Stale{Master: master, Path: path, At: f.Path, Deleted: f.Deleted, From: f.FileID, To: ids[path]}
-			n := slices.IndexFunc(all, func(o Stale) bool { return o.Key() == s.Key() })
-			if n < 0 {
-				n, all = len(all), append(all, s)
-			}
-			if !slices.Contains(all[n].PIDs, pid) {
-				all[n].PIDs = append(all[n].PIDs, pid)
+			for _, f := range files {
+				if current[f.FileID] || explained[f.FileID] || !rotatedFrom(path, f.Path, beside) {
+					continue
+				}
+				explained[f.FileID] = true
+				all = add(all, Stale{Master: master, PIDs: []int{pid}, Path: path, At: f.Path, Deleted: f.Deleted, From: f.FileID, To: ids[path]})
 			}
 		}
 	}
 	return all
 }
 
+// add adds a process to those of the same master that write to the same file.
+func add(all []Stale, s Stale) []Stale {
+	n := slices.IndexFunc(all, func(o Stale) bool { return o.Key() == s.Key() })
+	if n < 0 {
+		return append(all, s)
+	}
+	all[n].PIDs = append(all[n].PIDs, s.PIDs...)
+	return all
+}
+
 // rotatedFrom tells whether name is one that rotation gives to the log: access.log.1,
-// access.log-20260101, or, where the extension is kept, access-20260101.log, also in another directory.
-func rotatedFrom(log, name string) bool {
+// access.log-20260101, or, where the extension is kept, access-20260101.log. Beside the log it may also
+// be the log's own, of a file that was deleted; elsewhere that is a log of another configuration.
+func rotatedFrom(log, name string, beside bool) bool {
+	if beside != (filepath.Dir(log) == filepath.Dir(name)) {
+		return false
+	}
 	log, name = filepath.Base(log), filepath.Base(name)
+	if log == name {
+		return beside
+	}
 	ext := filepath.Ext(log)
 	return strings.HasPrefix(name, log) || ext != "" && strings.HasPrefix(name, strings.TrimSuffix(log, ext)) && strings.HasSuffix(name, ext)
 }

@@ -40,15 +40,27 @@ type guards struct {
 
 func newGuards(fs procfs.FS, rec Record, events []journal.Event) guards {
 	g := guards{watcher: guard.NewWatcher(guardedHost(fs, rec)), told: make(map[string]bool)}
+	var sent []guard.Stale
 	for _, e := range events {
-		var stale []guard.Stale
-		if e.Step == stepReopen && e.Event == journal.Intent && json.Unmarshal(e.Data, &stale) == nil {
-			for _, s := range stale {
-				g.told[s.Key()] = true
-			}
+		switch {
+		case e.Step != stepReopen:
+		case e.Event == journal.Intent:
+			sent = nil
+			// What cannot be read is no memory: at worst a master reopens its logs twice.
+			_ = json.Unmarshal(e.Data, &sent)
+		default:
+			g.remember(sent)
 		}
 	}
 	return g
+}
+
+// remember keeps for which files USR1 was sent. A graft that was killed on the way there may not have
+// sent it: if they are stale still, it is sent once more.
+func (g *guards) remember(sent []guard.Stale) {
+	for _, s := range sent {
+		g.told[s.Key()] = true
+	}
 }
 
 // guardedHost is what the plan knows of what is guarded.
@@ -141,6 +153,7 @@ func (e *Engine) guard(ctx context.Context, seen Seen) (*Outcome, error) {
 	view := e.obs.view(ctx, seen, e.intent, wasParked(e.events))
 	sight := g.watcher.Look(ctx, view)
 	now := time.Now()
+	e.log.Debug("the guards have looked", "took", now.Sub(begin))
 	g.due, g.phase, g.disk = now.Add(max(guardPeriod, guardShare*now.Sub(begin))), e.phase, seen.Disk
 	for i := range sight.Stale {
 		sight.Stale[i].Told = g.told[sight.Stale[i].Key()]
@@ -193,9 +206,10 @@ func (e *Engine) reopen(ctx context.Context, view guard.View, stale []guard.Stal
 	if err := e.note("", stepReopen, journal.Intent, stale); err != nil {
 		return err
 	}
+	e.guards.remember(stale)
 	keys := make(map[string]bool)
 	for _, s := range stale {
-		e.guards.told[s.Key()], keys[s.Key()] = true, true
+		keys[s.Key()] = true
 	}
 	to, content := Master{Process: view.Old.Master}, OldContent
 	if stale[0].New {
