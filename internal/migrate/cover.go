@@ -37,7 +37,7 @@ func (o *observer) lackingSockets(sockets []procfs.Listener, serving Master) (st
 // mustCover refuses to take the old master's workers away while one of its sockets is not accepted
 // on by the new one's: after a reload to fewer workers, or without a listen (the trap reuseport-blackhole).
 func (o *observer) mustCover(ctx context.Context, seen Seen) error {
-	sockets, err := o.fs.Listeners(seen.Old.PID)
+	sockets, err := o.listeners(seen.Old.Process)
 	if err != nil {
 		return err
 	}

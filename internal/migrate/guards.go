@@ -142,7 +142,7 @@ func wasParked(events []journal.Event) bool {
 // ends the run.
 func (e *Engine) guard(ctx context.Context, seen Seen) (*Outcome, error) {
 	g := &e.guards
-	if !seen.guarded() {
+	if !seen.guarded() || !e.intent.Verified { // a new master that starts still serves nothing, and need not
 		return nil, nil
 	}
 	// What the engine's own look has seen change is asked about at once, before Next answers it.
@@ -245,10 +245,10 @@ func LookGuarded(ctx context.Context, fs procfs.FS, rec Record) (Status, error) 
 		return Status{}, err
 	}
 	s := status(rec, seen)
-	if !seen.guarded() {
+	intent := memory(rec.Events)
+	if !seen.guarded() || !intent.Verified {
 		return s, nil
 	}
-	intent := memory(rec.Events)
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	watcher := guard.NewWatcher(guardedHost(fs, rec))
 	defer watcher.Close()
