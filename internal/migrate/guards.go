@@ -18,12 +18,20 @@ import (
 	"graft/internal/procfs"
 )
 
-// guardPeriod is how often the guards look, at most. Where a look is dear, because workers hold tens of
-// thousands of connections, they look less often: they cost a hundredth of one core at most.
+// The guards look every guardPeriod. Where a look is dear, because workers hold tens of thousands of
+// connections, they look less often, so that they take one part in guardShare of a core; but what hangs
+// must not hang for longer than guardLatest before it is seen.
 const (
 	guardPeriod = 2 * time.Second
+	guardLatest = 10 * time.Second
 	guardShare  = 100
 )
+
+// pause is how long to wait after a look. One slow look, on a host that was busy or because the
+// configuration was read again, says nothing: it takes two.
+func pause(took, before time.Duration) time.Duration {
+	return min(max(guardPeriod, guardShare*min(took, before)), guardLatest)
+}
 
 // reopenPatience bounds how long a master may take to reopen its logs and pass that on to its workers.
 const reopenPatience = 5 * time.Second
@@ -33,6 +41,7 @@ type guards struct {
 	watcher *guard.Watcher
 	ledger  guard.Ledger
 	due     time.Time
+	took    time.Duration   // the last look
 	phase   Phase           // at the last look
 	disk    Content         // at the last look
 	told    map[string]bool // for which rotated logs USR1 was sent, by this run or one before
@@ -153,8 +162,9 @@ func (e *Engine) guard(ctx context.Context, seen Seen) (*Outcome, error) {
 	view := e.obs.view(ctx, seen, e.intent, wasParked(e.events))
 	sight := g.watcher.Look(ctx, view)
 	now := time.Now()
-	e.log.Debug("the guards have looked", "took", now.Sub(begin))
-	g.due, g.phase, g.disk = now.Add(max(guardPeriod, guardShare*now.Sub(begin))), e.phase, seen.Disk
+	took := now.Sub(begin)
+	e.log.Debug("the guards have looked", "took", took)
+	g.due, g.took, g.phase, g.disk = now.Add(pause(took, g.took)), took, e.phase, seen.Disk
 	for i := range sight.Stale {
 		sight.Stale[i].Told = g.told[sight.Stale[i].Key()]
 	}
