@@ -219,6 +219,17 @@ func TestLogRotationIsActedOnByTheGraftAfterAKilledOne(t *testing.T) {
 	}
 }
 
+func TestLogRotationIsActedOnWhileAGateHolds(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	h.must(0, "apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--no-rehearsal", "--detach",
+		"--overlap", "200ms", "--park", "200ms", "--min-requests", "100000", "--probe-rate", "20")
+	h.eventually("the hold", func() bool { return len(h.journaled("hold")) > 0 })
+	h.rotateAsDebianDoes()
+	h.eventually("the logs are where they belong", func() bool { return len(h.journaled("reopen", "done")) == 1 && len(h.found()) == 0 })
+	h.phase("overlap")
+	h.must(0, "rollback")
+}
+
 func TestLogRotationByCopyingNeedsNothing(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	load := light(t, h.inst)
@@ -267,7 +278,7 @@ func TestHupOldDoublesWhileParkedIsToldAndParkedAgain(t *testing.T) {
 	load.lostNothing()
 }
 
-func TestHupOldDoublesInTheOverlap(t *testing.T) {
+func TestHupOldDoublesWithNoGraftAtWork(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	h.must(0, with("apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--no-rehearsal", "--until", "overlap")...)
 	if found := h.found(); len(found) > 0 {
@@ -279,6 +290,11 @@ func TestHupOldDoublesInTheOverlap(t *testing.T) {
 	if found := h.found(); len(found) > 0 {
 		t.Errorf("WINCH ends them all, and still is found: %+v", found)
 	}
+	// Once more, with no graft at work: status sees it, resume parks the old master again.
+	h.inst.Signal(t, h.inst.MasterPID, syscall.SIGHUP)
+	h.finds("hup-old-doubles", "the parked old master", "2 workers again")
+	h.must(0, with("resume", "--until", "parked")...)
+	h.phase("parked")
 }
 
 func TestReuseportBlackholeIsToldBeforeTheReload(t *testing.T) {

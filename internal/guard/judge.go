@@ -38,7 +38,7 @@ func reuseport(s Sight) []Finding {
 	keep := fmt.Sprintf("until the migration is finished put worker_processes and the listen directives back as the plan found them, before master %d is reloaded", s.New.Master.PID)
 	switch {
 	case s.Hanging != "" && s.Parked:
-		return []Finding{find(Reuseport, Turn, "graft goes back: the old workers accept on all of their sockets", "%s", s.Hanging)}
+		return []Finding{find(Reuseport, Turn, "graft goes back (graft rollback, where none is at work): the old workers accept on all of their sockets", "%s", s.Hanging)}
 	case s.Hanging != "":
 		return []Finding{find(Reuseport, Warn, fmt.Sprintf("%s; if it was reloaded already, reload it again: kill -HUP %d. graft does not park the old master so", keep, s.New.Master.PID), "%s", s.Hanging)}
 	case len(s.Drift.Loses) > 0:
@@ -60,7 +60,7 @@ func hupOld(s Sight) []Finding {
 	}
 	switch {
 	case s.CameBack:
-		return []Finding{find(HupOld, Warn, "graft parks it again; "+reload,
+		return []Finding{find(HupOld, Warn, "graft parks it again (graft resume, where none is at work); "+reload,
 			"the parked old master %d runs %d workers again, of the configuration in its memory: it was told HUP while the new master lives (%s)", old, len(s.Old.Workers), sender)}
 	case !s.Parked && s.Host.Workers > 0 && len(s.Old.Workers) > s.Host.Workers:
 		return []Finding{find(HupOld, Warn, "nothing is lost and WINCH ends them all; "+reload,

@@ -25,7 +25,9 @@ func TestOneSlowLookDoesNotMakeTheGuardsLookLate(t *testing.T) {
 }
 
 func TestWorkersOfAParkedMasterAreSomebodyElsesDoing(t *testing.T) {
-	event := func(step Action, kind journal.Kind) journal.Event { return journal.Event{Step: string(step), Event: kind} }
+	event := func(step Action, kind journal.Kind) journal.Event {
+		return journal.Event{Step: string(step), Event: kind}
+	}
 	parked := []journal.Event{event(Park, journal.Intent), event(Park, journal.Done)}
 	for _, tt := range []struct {
 		name   string
