@@ -8,11 +8,13 @@ import (
 	"syscall"
 
 	"graft/internal/cli"
+	"graft/internal/rehearse"
 	"graft/internal/sandbox"
 )
 
 func main() {
 	sandbox.Main()
+	rehearse.Main()
 	// A closed terminal or a pipe whose reader is gone must not end graft inside a step.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

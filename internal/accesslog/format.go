@@ -2,8 +2,11 @@ package accesslog
 
 import (
 	"bytes"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -53,6 +56,7 @@ const (
 // op is one part of the format: a literal or a variable.
 type op struct {
 	literal []byte // nil: a variable
+	name    string // the variable's; "host$request_uri" for two that nothing parts
 	field   field
 	shape   string // of a variable: see shapes; "" is any text
 }
@@ -157,7 +161,7 @@ func (f *Format) addLiteral(s string) {
 
 func (f *Format) addVariable(name string) {
 	name = strings.ToLower(name) // as ngx_http_log_compile does
-	o := op{shape: shapes[name]}
+	o := op{name: name, shape: shapes[name]}
 	switch name {
 	case "status":
 		o.field = status
@@ -173,6 +177,7 @@ func (f *Format) addVariable(name string) {
 		// Two texts with nothing between cannot be told apart.
 		f.has[f.ops[last].field] = false
 		f.ops[last].field = unwanted
+		f.ops[last].name += "$" + name
 		return
 	}
 	f.has[o.field] = o.field != unwanted
@@ -198,6 +203,46 @@ func (f *Format) Parse(line []byte) (Request, bool) {
 	return m.found, true
 }
 
+// Variables is what a whole line tells of each variable of the format, by its name in lower case,
+// as nginx had it before it escaped it; "host$request_uri" is the name of two that nothing parts.
+func (f *Format) Variables(line []byte) (map[string]string, bool) {
+	m := matcher{Format: f, line: line, steps: 16*len(f.ops) + 4*len(line), variables: map[string][]byte{}}
+	if !m.match(0, 0) {
+		return nil, false
+	}
+	values := make(map[string]string, len(m.variables))
+	for name, text := range m.variables {
+		values[name] = f.unescape(text)
+	}
+	return values, true
+}
+
+// unescape takes back what nginx did to a variable's text.
+func (f *Format) unescape(text []byte) string {
+	if f.quote == quoteNone || bytes.IndexByte(text, '\\') < 0 {
+		return string(text)
+	}
+	if f.quote == quoteJSON {
+		var s string
+		if err := json.Unmarshal(slices.Concat([]byte{'"'}, text, []byte{'"'}), &s); err == nil {
+			return s
+		}
+		return string(text)
+	}
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+3 < len(text) && text[i+1] == 'x' {
+			if c, err := hex.DecodeString(string(text[i+2 : i+4])); err == nil {
+				out = append(out, c[0])
+				i += 3
+				continue
+			}
+		}
+		out = append(out, text[i])
+	}
+	return string(out)
+}
+
 // Formats are those that lines are written to one file in.
 type Formats []*Format
 
@@ -217,6 +262,8 @@ type matcher struct {
 	line  []byte
 	steps int // left before the line is given up: hostile lines must not cost more than others
 	found Request
+
+	variables map[string][]byte // nil: nobody asks for them
 }
 
 // match tells whether line[at:] is what f.ops[i:] write.
@@ -239,7 +286,7 @@ func (m *matcher) match(i, at int) bool {
 			if n < 0 {
 				return false
 			}
-			m.take(o.field, m.line[at:at+n])
+			m.take(o, m.line[at:at+n])
 			at += n
 		}
 	}
@@ -253,7 +300,7 @@ func (m *matcher) text(i, at int) bool {
 		if limit < len(m.line) {
 			return false
 		}
-		m.take(m.ops[i].field, m.line[at:])
+		m.take(&m.ops[i], m.line[at:])
 		return true
 	}
 	next := m.ops[i+1].literal
@@ -266,7 +313,7 @@ func (m *matcher) text(i, at int) bool {
 			end += skip
 		}
 		if m.match(i+1, end) {
-			m.take(m.ops[i].field, m.line[at:end])
+			m.take(&m.ops[i], m.line[at:end])
 			return true
 		}
 		if m.steps < 0 {
@@ -296,8 +343,11 @@ func (m *matcher) textLimit(at int) int {
 	return len(m.line)
 }
 
-func (m *matcher) take(f field, text []byte) {
-	switch f {
+func (m *matcher) take(o *op, text []byte) {
+	if m.variables != nil {
+		m.variables[o.name] = text
+	}
+	switch o.field {
 	case status:
 		m.found.Status = atoi(text)
 	case pid:

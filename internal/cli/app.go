@@ -103,9 +103,9 @@ func (a *app) root() *cobra.Command {
 		return &Error{CodeUsage, err, cmd.CommandPath() + " --help lists the flags"}
 	})
 	root.AddCommand(
-		a.inspectCommand(), a.buildCommand(), a.artifactCommand(), a.planCommand(), a.applyCommand(), a.migrateCommand(),
+		a.inspectCommand(), a.buildCommand(), a.artifactCommand(), a.planCommand(), a.rehearseCommand(), a.applyCommand(), a.migrateCommand(),
 		a.resumeCommand(), a.finishCommand(), a.rollbackCommand(), a.statusCommand(), a.historyCommand(),
-		a.probeCommand(), a.versionCommand(),
+		a.probeCommand(), a.trapsCommand(), a.versionCommand(),
 	)
 	root.SuggestionsMinimumDistance = 2
 	for _, cmd := range root.Commands() {

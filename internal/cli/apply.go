@@ -23,6 +23,7 @@ type runFlags struct {
 	until   string
 	policy  string
 	detach  bool
+	bare    bool // without a rehearsal
 }
 
 func (r *runFlags) add(cmd *cobra.Command) {
@@ -75,11 +76,16 @@ func (a *app) applyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if !flags.bare && !plan.Nothing() {
+				if err := a.rehearsed(plan); err != nil {
+					return err
+				}
+			}
 			return a.apply(cmd.Context(), plan, flags.options)
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().Bool("no-rehearsal", false, "apply without a rehearsal")
+	cmd.Flags().BoolVar(&flags.bare, "no-rehearsal", false, "apply without a green rehearsal of this plan")
 	return cmd
 }
 
@@ -88,7 +94,7 @@ func (a *app) migrateCommand() *cobra.Command {
 	var flags runFlags
 	cmd := &cobra.Command{
 		Use:   "migrate --source TARBALL|DIR|distro",
-		Short: "Build, plan and apply in one command",
+		Short: "Build, plan, rehearse and apply in one command",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := flags.check(); err != nil {
@@ -118,13 +124,16 @@ func (a *app) migrateCommand() *cobra.Command {
 				return err
 			}
 			if !a.quiet {
-				showPlan(a.Err, plan, "")
+				a.showPlan(a.Err, plan, "")
 			}
 			if err := verdictOf(plan, false); err != nil {
 				return err
 			}
 			if plan.Nothing() {
 				return nil
+			}
+			if err := a.rehearseFirst(ctx, plan, flags.bare); err != nil {
+				return err
 			}
 			if err := a.confirm("\nCarry this out?"); err != nil {
 				return err
@@ -141,7 +150,7 @@ func (a *app) migrateCommand() *cobra.Command {
 	}
 	sources.add(cmd)
 	flags.add(cmd)
-	cmd.Flags().Bool("no-rehearsal", false, "migrate without a rehearsal")
+	cmd.Flags().BoolVar(&flags.bare, "no-rehearsal", false, "migrate without a rehearsal")
 	return cmd
 }
 
@@ -202,7 +211,7 @@ func (a *app) recheck(ctx context.Context, plan migrate.Plan, target artifact.Ar
 		return plan, err
 	}
 	if preflight.Worst(plan.Checks) == preflight.Blocker {
-		showPlan(a.Err, plan, "")
+		a.showPlan(a.Err, plan, "")
 		return plan, blocked(plan)
 	}
 	return plan, nil

@@ -80,6 +80,9 @@ func detachedArgs(args []string, plan string) []string {
 	}
 	flags := []string{"--until", "--overlap", "--park", "--undetermined", "--min-requests", "--probe-rate", "--patience"}
 	for i, arg := range args {
+		if plan != "" && arg == "--no-rehearsal" {
+			command = append(command, arg)
+		}
 		name, _, glued := strings.Cut(arg, "=")
 		if !slices.Contains(flags, name) {
 			continue

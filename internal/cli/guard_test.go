@@ -91,21 +91,6 @@ func ends(t *testing.T, cmd *exec.Cmd, stderr *bytes.Buffer, code int) {
 	}
 }
 
-// edit replaces text of the configuration, which must be there.
-func (h *host) edit(old, new string) {
-	h.t.Helper()
-	text, err := os.ReadFile(h.inst.Conf)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if !strings.Contains(string(text), old) {
-		h.t.Fatalf("%s does not hold %q", h.inst.Conf, old)
-	}
-	if err := os.WriteFile(h.inst.Conf, []byte(strings.Replace(string(text), old, new, 1)), 0o644); err != nil {
-		h.t.Fatal(err)
-	}
-}
-
 // rotate runs logrotate on the access log as the distribution has it: the signal goes to the pid in
 // the pid file.
 func (h *host) rotate(options string) {

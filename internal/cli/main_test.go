@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,8 @@ func buildGraft(ctx context.Context) error {
 
 // buildOpenResty makes the distribution's OpenResty equivalent of Debian's nginx, by graft itself.
 func buildOpenResty(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, graftPath(), "build", "--source", "distro", "--like", "testdata/debian-12-nginx-V.txt", "--loads", "none", "--state-dir", sharedState())
+	cmd := exec.CommandContext(ctx, graftPath(), "build", "--source", "distro", "--like", "testdata/debian-12-nginx-V.txt", "--loads", "none",
+		"--flag=--with-stream", "--state-dir", sharedState())
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -131,7 +133,14 @@ func (h *host) plan(to string) string {
 // quick are gates short enough for tests; they still ask for probes.
 var quick = []string{"--overlap", "500ms", "--park", "500ms", "--min-requests", "0", "--probe-rate", "20", "--patience", "20s"}
 
-func with(args ...string) []string { return append(args, quick...) }
+// with adds them. What the tests of a migration change would not pass a rehearsal, so none is asked for;
+// those of the rehearsal itself say so in their own words.
+func with(args ...string) []string {
+	if args[0] == "apply" && !slices.Contains(args, "--no-rehearsal") {
+		args = append(args, "--no-rehearsal")
+	}
+	return append(args, quick...)
+}
 
 // status is what graft status -o json tells.
 func (h *host) status() (s struct {

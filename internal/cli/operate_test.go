@@ -31,7 +31,7 @@ func (h *host) eventuallyPhase(want string) {
 }
 
 // parkFor are gates of which the second lasts longer than any test.
-var parkFor = []string{"--overlap", "300ms", "--park", "1h", "--min-requests", "0", "--probe-rate", "20"}
+var parkFor = []string{"--overlap", "300ms", "--park", "1h", "--min-requests", "0", "--probe-rate", "20", "--no-rehearsal"}
 
 func TestMigrateBuildsPlansAndApplies(t *testing.T) {
 	h := newHost(t, nginxtest.Options{Binary: nginxtest.Release(t, "1.18.0")})
@@ -103,7 +103,7 @@ func TestDetachedGraftGoesOnWithoutItsTerminal(t *testing.T) {
 
 func TestADetachedGraftThatHoldsGoesOnWatching(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
-	h.must(0, "apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--detach",
+	h.must(0, "apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--detach", "--no-rehearsal",
 		"--overlap", "200ms", "--park", "200ms", "--min-requests", "50", "--probe-rate", "20")
 	h.eventually("the hold", func() bool {
 		return strings.Contains(h.must(0, "history", h.status().Migration).stdout, "could not decide")

@@ -45,7 +45,7 @@ func (a *app) planCommand() *cobra.Command {
 					return err
 				}
 			}
-			if err := a.answer(plan, func(w io.Writer) { showPlan(w, plan, out) }); err != nil {
+			if err := a.answer(plan, func(w io.Writer) { a.showPlan(w, plan, out) }); err != nil {
 				return err
 			}
 			return verdictOf(plan, detailed)
@@ -117,45 +117,6 @@ func blocked(p migrate.Plan) *Error {
 		}
 	}
 	return failf(CodeBlocked, "the plan tells what was seen and what helps; nothing was changed", "blocked by preflight: %s", strings.Join(ids, ", "))
-}
-
-func showPlan(w io.Writer, p migrate.Plan, file string) {
-	fmt.Fprintf(w, "%s %s (master %d, %s)\n  → %s\n\n", p.Old.Flavor, p.Old.Version, p.Old.Master.PID, p.Old.Binary, p.Target.Name)
-	if p.Nothing() {
-		fmt.Fprintln(w, "Nothing to do: this binary runs already.")
-		return
-	}
-	counts := map[preflight.Severity]int{}
-	for _, c := range p.Checks {
-		counts[c.Severity]++
-		if c.Severity == preflight.OK {
-			continue
-		}
-		fmt.Fprintf(w, "%-8s %s\n", c.Severity, c.ID)
-		indent(w, c.Evidence)
-		if c.Remedy != "" {
-			indent(w, "→ "+c.Remedy)
-		}
-	}
-	fmt.Fprintf(w, "%d checks: %d blockers, %d warnings, %d notes, %d in order\n\n",
-		len(p.Checks), counts[preflight.Blocker], counts[preflight.Warning], counts[preflight.Note], counts[preflight.OK])
-	for n, s := range p.Steps {
-		act := s.Does
-		if s.Signal != "" {
-			act = s.Signal + " to " + s.To + ": " + s.Does
-		}
-		if s.Path != "" {
-			act += " (" + s.Path + ")"
-		}
-		ends := ""
-		if s.Ends != "" {
-			ends = "  [" + string(s.Ends) + "]"
-		}
-		fmt.Fprintf(w, "%2d. %-7s %s%s\n", n+1, s.Action, act, ends)
-	}
-	if file != "" {
-		fmt.Fprintf(w, "\nSaved: graft apply %s\n", file)
-	}
 }
 
 func indent(w io.Writer, text string) {

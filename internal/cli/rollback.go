@@ -214,7 +214,7 @@ func (a *app) goBack(ctx context.Context, state migrate.State, rec migrate.Recor
 		return nil
 	}
 	if err := verdictOf(plan, false); err != nil {
-		showPlan(a.Err, plan, "")
+		a.showPlan(a.Err, plan, "")
 		return err
 	}
 	plan.Returns = rec.ID

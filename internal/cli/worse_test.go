@@ -26,6 +26,16 @@ func worse(t testing.TB) string {
         return 1;
     }
 `)
+	insert(t, filepath.Join(tree, "src/core/nginx.c"), "ngx_add_inherited_sockets(ngx_cycle_t *cycle)\n{", `
+    if (access("forget-sockets", F_OK) == 0) {
+        return NGX_OK;
+    }
+`)
+	insert(t, filepath.Join(tree, "src/http/modules/ngx_http_headers_filter_module.c"), "ngx_http_headers_filter(ngx_http_request_t *r)\n{", `
+    if (access("no-headers", F_OK) == 0) {
+        return ngx_http_next_header_filter(r);
+    }
+`)
 	insert(t, filepath.Join(tree, "src/http/ngx_http_core_module.c"), "ngx_http_handler(ngx_http_request_t *r)\n{", `
     if (access("crash", F_OK) == 0) {
         raise(SIGSEGV);
@@ -105,7 +115,7 @@ func TestInconclusiveDoesNotPass(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	file := h.plan(nginxtest.Release(t, "1.26.3").Path)
 	// No traffic at all, and a gate that asks for some.
-	r := h.must(9, "apply", file, "--overlap", "200ms", "--park", "200ms", "--min-requests", "100", "--probe-rate", "20")
+	r := h.must(9, "apply", file, "--no-rehearsal", "--overlap", "200ms", "--park", "200ms", "--min-requests", "100", "--probe-rate", "20")
 	if !strings.Contains(r.stderr, "requests in the access log") {
 		t.Errorf("what is missing is not told: %s", r)
 	}

@@ -99,7 +99,7 @@ func (s stage) migrate(ctx context.Context, h *host) error {
 	if err != nil {
 		return err
 	}
-	err = s.run(ctx, "migrate", "--source", s.source, "--overlap", "4s", "--park", "4s", "--no-rehearsal", "--yes")
+	err = s.run(ctx, "migrate", "--source", s.source, "--overlap", "4s", "--park", "4s", "--yes")
 	if err := errors.Join(err, s.report(h, l)); err != nil {
 		return err
 	}

@@ -183,11 +183,11 @@ func loaded(h Host, v View, d Drift) (bool, error) {
 		}
 	}
 	for _, worker := range v.New.Workers {
-		at, err := procfs.Started(worker.StartTime)
+		age, err := h.FS.Age(worker.PID)
 		if err != nil {
 			return false, err
 		}
-		if !at.After(last) {
+		if !time.Now().Add(-age).After(last) {
 			return false, nil
 		}
 	}

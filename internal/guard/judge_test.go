@@ -131,23 +131,23 @@ func ids(found []Finding) string {
 
 func TestRotatedLogsAreKnownByNameAndInode(t *testing.T) {
 	logs := map[string]procfs.FileID{"/l/access.log": {Inode: 1}, "/m/access.log": {Inode: 4}, "/l/error.log": {Inode: 2}, "/l/access.log.json": {Inode: 3}}
-	file := func(inode uint64, path string) procfs.OpenFile {
-		return procfs.OpenFile{FileID: procfs.FileID{Inode: inode}, Path: path}
+	file := func(inode uint64, path string) procfs.File {
+		return procfs.File{FileID: procfs.FileID{Inode: inode}, Path: path, Writing: true}
 	}
 	for _, tt := range []struct {
 		name  string
-		files []procfs.OpenFile
+		files []procfs.File
 		want  []string
 	}{
-		{"all current", []procfs.OpenFile{file(1, "/l/access.log"), file(2, "/l/error.log"), file(3, "/l/access.log.json"), file(4, "/m/access.log")}, nil},
-		{"two of one name in two directories", []procfs.OpenFile{file(9, "/m/access.log.1"), file(8, "/l/access.log.1")}, []string{"/l/access.log", "/m/access.log"}},
-		{"numbered", []procfs.OpenFile{file(9, "/l/access.log.1"), file(2, "/l/error.log"), file(3, "/l/access.log.json")}, []string{"/l/access.log"}},
-		{"the longer name is another log", []procfs.OpenFile{file(1, "/l/access.log"), file(9, "/l/access.log.json.1")}, []string{"/l/access.log.json"}},
-		{"dated, in another directory", []procfs.OpenFile{file(9, "/old/error.log-20260101")}, []string{"/l/error.log"}},
-		{"dated before the extension", []procfs.OpenFile{file(9, "/l/error-20260101.log")}, []string{"/l/error.log"}},
-		{"a log of another configuration", []procfs.OpenFile{file(9, "/l/stream.log")}, nil},
-		{"a file that it keeps beside the current one", []procfs.OpenFile{file(1, "/l/access.log"), file(4, "/m/access.log"), file(9, "/l/access.log.1")}, nil},
-		{"a log of that name elsewhere", []procfs.OpenFile{file(9, "/srv/access.log")}, nil},
+		{"all current", []procfs.File{file(1, "/l/access.log"), file(2, "/l/error.log"), file(3, "/l/access.log.json"), file(4, "/m/access.log")}, nil},
+		{"two of one name in two directories", []procfs.File{file(9, "/m/access.log.1"), file(8, "/l/access.log.1")}, []string{"/l/access.log", "/m/access.log"}},
+		{"numbered", []procfs.File{file(9, "/l/access.log.1"), file(2, "/l/error.log"), file(3, "/l/access.log.json")}, []string{"/l/access.log"}},
+		{"the longer name is another log", []procfs.File{file(1, "/l/access.log"), file(9, "/l/access.log.json.1")}, []string{"/l/access.log.json"}},
+		{"dated, in another directory", []procfs.File{file(9, "/old/error.log-20260101")}, []string{"/l/error.log"}},
+		{"dated before the extension", []procfs.File{file(9, "/l/error-20260101.log")}, []string{"/l/error.log"}},
+		{"a log of another configuration", []procfs.File{file(9, "/l/stream.log")}, nil},
+		{"a file that it keeps beside the current one", []procfs.File{file(1, "/l/access.log"), file(4, "/m/access.log"), file(9, "/l/access.log.1")}, nil},
+		{"a log of that name elsewhere", []procfs.File{file(9, "/srv/access.log")}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string

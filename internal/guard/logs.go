@@ -54,7 +54,7 @@ func (w *logWatch) look(h Host, sides ...Side) (now, settled []Stale, err error)
 	}
 	for _, s := range sides {
 		for _, pid := range s.pids() {
-			files, err := h.FS.Appending(pid)
+			files, err := h.FS.Files(pid)
 			if err != nil && procfs.Gone(err) {
 				continue
 			}
@@ -81,7 +81,7 @@ func (w *logWatch) look(h Host, sides ...Side) (now, settled []Stale, err error)
 // addStale adds what one process writes to files that are logs no longer: it has not the file that the
 // log's path leads to, but one whose name comes from the log's. A log of a configuration that it has
 // not loaded is neither.
-func addStale(all []Stale, master, pid int, ids map[string]procfs.FileID, files []procfs.OpenFile) []Stale {
+func addStale(all []Stale, master, pid int, ids map[string]procfs.FileID, files []procfs.File) []Stale {
 	paths := make([]string, 0, len(ids))
 	current := make(map[procfs.FileID]bool)
 	for path, id := range ids {
@@ -94,11 +94,11 @@ func addStale(all []Stale, master, pid int, ids map[string]procfs.FileID, files 
 	explained := make(map[procfs.FileID]bool)
 	for _, beside := range []bool{true, false} { // first what lies in the log's directory, then what was moved elsewhere
 		for _, path := range paths {
-			if slices.ContainsFunc(files, func(f procfs.OpenFile) bool { return f.FileID == ids[path] }) {
+			if slices.ContainsFunc(files, func(f procfs.File) bool { return f.FileID == ids[path] }) {
 				continue
 			}
 			for _, f := range files {
-				if current[f.FileID] || explained[f.FileID] || !rotatedFrom(path, f.Path, beside) {
+				if !f.Writing || current[f.FileID] || explained[f.FileID] || !rotatedFrom(path, f.Path, beside) {
 					continue
 				}
 				explained[f.FileID] = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -402,6 +403,9 @@ func (e *Engine) awaitQuitting(ctx context.Context, m Master, what string) error
 		listeners, err := e.fs.Listeners(m.PID)
 		if err != nil && procfs.Gone(err) {
 			return true, nil
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return false, nil // a process that is ending shows its descriptors to root alone; the next look finds it gone
 		}
 		return err == nil && e.obs.quitting(listeners), err
 	})

@@ -137,17 +137,17 @@ func (i *Instance) readConfig(root string) {
 	for _, module := range i.Config.LoadModules() {
 		i.Modules = append(i.Modules, under(i.Paths.Prefix, module))
 	}
-	i.Logs = i.Paths.logs(i.Config, i.Build)
+	i.Logs = i.Build.Logs(i.Paths, i.Config)
 }
 
-// logs lists the log files in effect, each once.
-func (p Paths) logs(c *conf.Config, b Build) Logs {
+// Logs lists the log files in effect, each once.
+func (b Build) Logs(p Paths, c *conf.Config) Logs {
 	l := Logs{Error: p.files(c.ErrorLogs()), Access: p.files(c.AccessLogs())}
 	if len(l.Error) == 0 {
 		l.Error = []string{p.ErrorLog}
 	}
-	if len(l.Access) == 0 && len(c.Find("access_log")) == 0 && len(c.Find("http")) > 0 {
-		l.Access = []string{under(p.Prefix, b.option("--http-log-path", "logs/access.log"))}
+	if compiled := b.accessLog(p); inheritsDefault(c, "access_log") && !slices.Contains(l.Access, compiled) {
+		l.Access = append(l.Access, compiled)
 	}
 	return l
 }

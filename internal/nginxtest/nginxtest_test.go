@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 			return err
 		}
 		return os.Setenv(hostsWord, fmt.Sprintf("%s %s", boundPort.Addr(), ns))
-	})
+	}, FetchRoot)
 }
 
 func TestTheMachineIsOutOfReach(t *testing.T) {

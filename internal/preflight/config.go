@@ -9,6 +9,7 @@ import (
 
 	"graft/internal/artifact"
 	"graft/internal/build/loadmodule"
+	"graft/internal/nginx"
 	"graft/internal/nginx/conf"
 	"graft/internal/nginx/modules"
 	"graft/internal/procfs"
@@ -54,8 +55,53 @@ func (e *examination) fromTest(trap, remedy string) Check {
 	return ok("-t of the target passes in isolation on %s", e.paths.Conf)
 }
 
+// moduleLost is told by -t, which stops at the first line; what the binaries' own tables of directives and
+// variables tell of the others is added.
 func moduleLost(e *examination) Check {
-	return e.fromTest("module-lost", "build the target with the module that gives it (graft build --add-module=DIR), or remove the line")
+	c := e.fromTest("module-lost", "build the target with the module that gives it (graft build --add-module=DIR), or remove the line")
+	if c.Severity == Blocker {
+		if all := e.lost(); len(all) > 1 {
+			c.Evidence += fmt.Sprintf(". All that the target lacks: %s", strings.Join(all, ", "))
+		}
+	}
+	return c
+}
+
+// lost lists what the configuration uses and the target does not know, with file:line; nothing if one of
+// the files cannot be read.
+func (e *examination) lost() []string {
+	c := e.Instance.Config
+	target, err := withLoaded(e.Target.BinaryPath(), c, e.paths.Prefix)
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, u := range target.Unknown(c) {
+		list = append(list, fmt.Sprintf("%s (%s)", u.Directive, u.Pos))
+	}
+	running, err := withLoaded(e.FS.Path(e.Instance.Master.PID, "exe"), c, e.Instance.Paths.Prefix)
+	if err != nil {
+		return list
+	}
+	for _, u := range running.Lost(target).UsesVariables(c) {
+		list = append(list, fmt.Sprintf("$%s (%s)", u.Variable, u.Pos))
+	}
+	return list
+}
+
+// withLoaded is what a binary and the modules that the configuration makes it load define.
+func withLoaded(binary string, c *conf.Config, prefix string) (modules.Table, error) {
+	table, err := modules.Read(binary)
+	if err != nil {
+		return modules.Table{}, err
+	}
+	for _, l := range modules.Dynamic(c, "", prefix) {
+		if l.Err != nil {
+			return modules.Table{}, l.Err
+		}
+		table = table.With(l.Table)
+	}
+	return table, nil
 }
 
 func moduleAlreadyLoaded(e *examination) Check {
@@ -156,7 +202,8 @@ func newWarnings(old, target string) []string {
 func prefixRelativePaths(e *examination) Check {
 	i := e.Instance
 	have, will := i.Paths, e.paths
-	if have.Prefix == will.Prefix && have.ConfPrefix == will.ConfPrefix {
+	logs, directories := e.movedDefaults()
+	if have.Prefix == will.Prefix && have.ConfPrefix == will.ConfPrefix && len(logs)+len(directories) == 0 {
 		return ok("both resolve relative paths under %s, and includes and certificates under %s", have.Prefix, have.ConfPrefix)
 	}
 	var moved []string
@@ -180,13 +227,42 @@ func prefixRelativePaths(e *examination) Check {
 	}
 	remedy := fmt.Sprintf("build the target with the running nginx's prefix (graft build --like %d keeps it), or write these paths absolute, below %s", i.Master.PID, have.Prefix)
 	differ := fmt.Sprintf("the prefix is %s, and %s under the target", have.Prefix, will.Prefix)
+	if have.Prefix == will.Prefix {
+		differ = fmt.Sprintf("the prefix is the same, %s, other paths that are compiled in are not", have.Prefix)
+	}
 	switch {
 	case len(moved) > 0:
-		return blocker(remedy, "%s: %s", differ, strings.Join(append(moved, rootless...), "; "))
+		return blocker(remedy, "%s: %s", differ, strings.Join(slices.Concat(moved, rootless, logs, directories), "; "))
 	case len(rootless) > 0:
-		return warning(remedy, "%s: %s", differ, strings.Join(rootless, "; "))
+		return warning(remedy, "%s: %s", differ, strings.Join(slices.Concat(rootless, logs, directories), "; "))
+	case len(logs) > 0:
+		return warning("build the target with the same options, or write the logs' paths into the configuration, and reload: whoever reads or rotates the logs goes by their paths",
+			"%s: %s", differ, strings.Join(slices.Concat(logs, directories), "; "))
+	case len(directories) > 0:
+		return note("", "%s: %s. No relative path of %s depends on the prefix", differ, strings.Join(directories, "; "), have.Conf)
 	}
-	return note("", "%s, but no relative path of %s depends on it; logs and temporary files of the compiled-in defaults move", differ, have.Conf)
+	return note("", "%s, but neither a relative path of %s nor anything that is compiled in and in use depends on it", differ, have.Conf)
+}
+
+// movedDefaults lists the compiled-in logs and the temporary directories that are in use and lie elsewhere
+// under the target.
+func (e *examination) movedDefaults() (logs, directories []string) {
+	i := e.Instance
+	after := e.build.Defaults(e.paths, i.Config)
+	for _, old := range i.Build.Defaults(i.Paths, i.Config) {
+		at := slices.IndexFunc(after, func(d nginx.Default) bool { return d.Option == old.Option })
+		if at < 0 || sameFile(old.Path, after[at].Path) {
+			continue
+		}
+		move := fmt.Sprintf("%s (no %s in effect): %s becomes %s", old.Option, old.Directive, old.Path, after[at].Path)
+		switch {
+		case old.IsDir:
+			directories = append(directories, move)
+		case old.Directive != "error_log" || i.Config.Value("error_log") == "":
+			logs = append(logs, move)
+		}
+	}
+	return logs, directories
 }
 
 func sameFile(a, b string) bool {

@@ -112,7 +112,7 @@ func compareListens(directives []conf.Listen, held []procfs.Listener) []string {
 	}
 	for _, l := range held {
 		if s := heldSocket(l); !asked[s] && !named[s.port] {
-			drift = append(drift, fmt.Sprintf("%s (inode %d) is held, but no directive asks for it", l.Addr, l.Inode))
+			drift = append(drift, fmt.Sprintf("%s (inode %d) is held, but no directive asks for it: as long as the old master is parked its clients would hang", l.Addr, l.Inode))
 		}
 	}
 	return drift

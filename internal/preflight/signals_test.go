@@ -81,6 +81,21 @@ func TestUsr2IgnoredByParent(t *testing.T) {
 	}
 }
 
+// A container's first process never daemonized, whatever the files say: that forks.
+func TestUsr2IgnoredByProcessOne(t *testing.T) {
+	root := t.TempDir()
+	write(t, filepath.Join(root, "1/stat"), fmt.Sprintf("1 (nginx) S 0 %s\n", strings.Repeat("0 ", 48)))
+	e := &examination{Subject: Subject{FS: procfs.New(root), Instance: nginx.Instance{
+		Master: nginx.Process{PID: 1}, MasterProcess: true, Daemonized: true, Argv: []string{"/usr/sbin/nginx"},
+		Build: nginx.Build{Flavor: nginx.FlavorNginx, Version: "1.22.1"},
+	}}}
+	for _, look := range []func(*examination) Check{usr2Ignored, winchIgnored} {
+		if c := look(e); c.Severity != Blocker || !strings.Contains(c.Evidence, "process 1") {
+			t.Errorf("%v: %s", c.Severity, c.Evidence)
+		}
+	}
+}
+
 func TestUsr2Poison(t *testing.T) {
 	t.Run("missing pid file", func(t *testing.T) {
 		inst := nginxtest.Start(t, nginxtest.Options{})

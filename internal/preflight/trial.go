@@ -82,7 +82,7 @@ func (b bench) try(ctx context.Context, p program, env, hosts, args []string) (o
 	defer file.Close()
 	argv := append([]string{"-c", layOut, "sh", b.path, p.tree, p.prefix}, env...)
 	argv = append(append(argv, b.path), args...)
-	cmd, err := b.Sandboxed(ctx, sandbox.Options{KeepRun: true, Hosts: hosts}, "/bin/sh", argv...)
+	cmd, err := b.Sandboxed(ctx, sandbox.Options{KeepRun: true, Hosts: hosts, SameUser: true}, "/bin/sh", argv...)
 	if err != nil {
 		return outcome{}, err
 	}

@@ -1,8 +1,10 @@
 package procfs
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,64 +12,101 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenFile is a file behind a descriptor, whatever became of its path.
-type OpenFile struct {
+// File is a regular file or FIFO that a process holds open.
+type File struct {
 	FileID
-	Path    string // where it is now: the kernel follows a rename
+	FD      int
+	Path    string // where it is now, after renames; where it was if Deleted
 	Deleted bool
+	Writing bool // it was opened for writing
 }
 
-// Appending lists the regular files that pid has open for appending and nothing else, as logs are.
-func (f FS) Appending(pid int) ([]OpenFile, error) {
-	dir, err := os.Open(f.Path(pid, "fd"))
+// Files lists the regular files and FIFOs that pid holds open, by descriptor.
+func (f FS) Files(pid int) ([]File, error) {
+	entries, err := os.ReadDir(f.Path(pid, "fd"))
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("list descriptors of %d: %w", pid, err)
-	}
-	var files []OpenFile
-	for _, name := range names {
-		link := f.Path(pid, "fd", name)
-		path, err := os.Readlink(link)
-		if err != nil || !strings.HasPrefix(path, "/") || !f.appends(pid, name) {
-			continue // closed in the meantime, or a socket, pipe or device of the kernel
-		}
+	var files []File
+	for _, entry := range entries {
+		link := f.Path(pid, "fd", entry.Name())
 		var st unix.Stat_t
-		if unix.Stat(link, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		if err := unix.Stat(link, &st); err != nil {
+			continue // closed in the meantime
+		}
+		if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFIFO {
 			continue
 		}
-		path, deleted := strings.CutSuffix(path, deletedMark)
-		files = append(files, OpenFile{FileID{Dev: st.Dev, Inode: st.Ino}, path, deleted})
+		path, err := os.Readlink(link)
+		if err != nil {
+			continue
+		}
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		file := File{FileID: FileID{Dev: st.Dev, Inode: st.Ino}, FD: fd}
+		file.Path, file.Deleted = strings.CutSuffix(path, deletedMark)
+		file.Writing = f.writing(pid, entry.Name())
+		files = append(files, file)
 	}
 	return files, nil
 }
 
-// appends reads the flags of open(2) that fdinfo prints in octal.
-func (f FS) appends(pid int, fd string) bool {
+// writing reads the access mode from /proc/PID/fdinfo: "flags:	02102001", octal.
+func (f FS) writing(pid int, fd string) bool {
 	info, err := os.ReadFile(f.Path(pid, "fdinfo", fd))
 	if err != nil {
 		return false
 	}
 	for line := range strings.Lines(string(info)) {
-		if text, ok := strings.CutPrefix(line, "flags:"); ok {
-			flags, err := strconv.ParseUint(strings.TrimSpace(text), 8, 32)
-			return err == nil && flags&unix.O_APPEND != 0 && flags&unix.O_ACCMODE == unix.O_WRONLY
+		if value, ok := strings.CutPrefix(line, "flags:"); ok {
+			flags, err := strconv.ParseUint(strings.TrimSpace(value), 8, 64)
+			return err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY
 		}
 	}
 	return false
 }
 
-// tick is the unit of start times, USER_HZ: 100 a second on every Linux.
-const tick = 10 * time.Millisecond
-
-// Started is the time of day of a start time, as exact as a tick.
-func Started(start uint64) (time.Time, error) {
-	var up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
-		return time.Time{}, fmt.Errorf("ask how long the host is up: %w", err)
+// Unlinked lists the files that pid has mapped and that were removed or replaced since, each once.
+func (f FS) Unlinked(pid int) ([]string, error) {
+	text, err := os.ReadFile(f.Path(pid, "maps"))
+	if err != nil {
+		return nil, err
 	}
-	return time.Now().Add(time.Duration(start)*tick - time.Duration(up.Nano())), nil
+	var files []string
+	for line := range strings.Lines(string(text)) {
+		// Address, permissions, offset, device, inode, path: only the path may hold spaces.
+		at := strings.IndexByte(line, '/')
+		if at < 0 {
+			continue
+		}
+		path, gone := strings.CutSuffix(strings.TrimRight(line[at:], "\n"), deletedMark)
+		if gone && !slices.Contains(files, path) {
+			files = append(files, path)
+		}
+	}
+	return files, nil
+}
+
+// userHz is what times in /proc are counted in, whatever the kernel's own tick is (time(7)).
+const userHz = 100
+
+// Age tells how long ago pid was started.
+func (f FS) Age(pid int) (time.Duration, error) {
+	stat, err := f.Stat(pid)
+	if err != nil {
+		return 0, err
+	}
+	text, err := os.ReadFile(f.root + "/uptime")
+	if err != nil {
+		return 0, fmt.Errorf("read uptime: %w", err)
+	}
+	first, _, _ := bytes.Cut(text, []byte(" "))
+	up, err := strconv.ParseFloat(string(first), 64)
+	if err != nil {
+		return 0, fmt.Errorf("read uptime: %w", err)
+	}
+	started := time.Duration(stat.StartTime) * (time.Second / userHz)
+	return max(0, time.Duration(up*float64(time.Second))-started), nil
 }

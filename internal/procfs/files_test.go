@@ -1,60 +1,108 @@
 package procfs
 
 import (
-	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 )
 
-// The trap log-rotation: a log is known by its inode, wherever its path leads by now.
-func TestAppendingFollowsAFileThroughRenameAndRemoval(t *testing.T) {
+func TestFilesAreFoundWhereTheyAreNow(t *testing.T) {
 	dir := t.TempDir()
-	open := func(name string, flags int) FileID {
-		t.Helper()
-		path := filepath.Join(dir, name)
-		file, err := os.OpenFile(path, flags|os.O_CREATE, 0o600)
+	var open []*os.File
+	for _, name := range []string{"stays", "moves", "goes"} {
+		file, err := os.Create(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { file.Close() })
-		id, err := Identify(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return id
+		defer file.Close()
+		open = append(open, file)
 	}
-	kept, renamed, removed := open("kept", os.O_APPEND|os.O_WRONLY), open("renamed", os.O_APPEND|os.O_WRONLY), open("removed", os.O_APPEND|os.O_WRONLY)
-	open("written", os.O_WRONLY)
-	open("both", os.O_RDWR|os.O_APPEND)
-	open("read", os.O_RDONLY)
-	if err := errors.Join(os.Rename(filepath.Join(dir, "renamed"), filepath.Join(dir, "renamed.1")), os.Remove(filepath.Join(dir, "removed"))); err != nil {
-		t.Fatal(err)
-	}
-	files, err := proc.Appending(os.Getpid())
+	reading, err := os.Open(filepath.Join(dir, "stays"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = slices.DeleteFunc(files, func(f OpenFile) bool { return filepath.Dir(f.Path) != dir })
-	slices.SortFunc(files, func(a, b OpenFile) int { return len(a.Path) - len(b.Path) })
-	want := []OpenFile{{kept, filepath.Join(dir, "kept"), false}, {removed, filepath.Join(dir, "removed"), true}, {renamed, filepath.Join(dir, "renamed.1"), false}}
-	if !slices.Equal(files, want) {
-		t.Errorf("%+v, want %+v", files, want)
+	defer reading.Close()
+	if err := os.Rename(filepath.Join(dir, "moves"), filepath.Join(dir, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "goes")); err != nil {
+		t.Fatal(err)
+	}
+	files, err := New("/proc").Files(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(f *os.File) File {
+		i := slices.IndexFunc(files, func(have File) bool { return have.FD == int(f.Fd()) })
+		if i < 0 {
+			t.Fatalf("descriptor %d is not there", f.Fd())
+		}
+		return files[i]
+	}
+	stays, moved, gone := at(open[0]), at(open[1]), at(open[2])
+	id, err := Identify(filepath.Join(dir, "stays"))
+	if err != nil || stays.FileID != id || stays.Path != filepath.Join(dir, "stays") || !stays.Writing || stays.Deleted {
+		t.Errorf("%+v, want %v %v", stays, id, err)
+	}
+	if moved.Path != filepath.Join(dir, "moved") || moved.Deleted {
+		t.Errorf("renamed: %+v", moved)
+	}
+	if gone.Path != filepath.Join(dir, "goes") || !gone.Deleted {
+		t.Errorf("removed: %+v", gone)
+	}
+	if r := at(reading); r.Writing || r.FileID != id {
+		t.Errorf("opened for reading: %+v", r)
+	}
+	if _, err := New("/proc").Files(1 << 30); !Gone(err) {
+		t.Errorf("no such process: %v", err)
 	}
 }
 
-func TestStartedIsATimeOfDay(t *testing.T) {
-	before := time.Now()
-	pid, _ := running(t)
-	after := time.Now()
-	stat, err := proc.Stat(pid)
+func TestAgeCountsFromTheStart(t *testing.T) {
+	f := tree(t, map[string]string{"uptime": "1000.50 2.0\n", "7/stat": stat(7, "nginx", 1, 90050), "8/stat": stat(8, "nginx", 1, 100051)})
+	if age, err := f.Age(7); err != nil || age != 100*time.Second {
+		t.Errorf("%v %v, want 100 s", age, err)
+	}
+	if age, err := f.Age(8); err != nil || age != 0 {
+		t.Errorf("started in the tick that is not over: %v %v", age, err)
+	}
+	if age, err := New("/proc").Age(os.Getpid()); err != nil || age <= 0 || age > time.Hour {
+		t.Errorf("this process: %v %v", age, err)
+	}
+}
+
+func TestUnlinkedAreTheLibrariesThatWereReplaced(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, err := Started(stat.StartTime)
-	if err != nil || at.Before(before.Add(-time.Second)) || at.After(after.Add(time.Second)) {
-		t.Errorf("%s, %v, want one between %s and %s", at, err, before, after)
+	data, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "a program")
+	if err := os.WriteFile(path, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	f := New("/proc")
+	if list, err := f.Unlinked(cmd.Process.Pid); err != nil || slices.Contains(list, path) {
+		t.Errorf("before: %q %v", list, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := f.Unlinked(cmd.Process.Pid); err != nil || !slices.Contains(list, path) {
+		t.Errorf("after: %q %v, want %s", list, err, path)
 	}
 }

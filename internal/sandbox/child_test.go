@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 // This test program also serves as the program that is run inside, under one
@@ -20,6 +22,7 @@ const (
 	listenArg = "sandbox-test-listen" // NETWORK ADDRESS…: listen on all, print each
 	dialArg   = "sandbox-test-dial"   // NETWORK ADDRESS: print whether it answers
 	insideArg = "sandbox-test-inside" // print whether it is in a sandbox
+	meetArg   = "sandbox-test-meet"   // SERVER FROM TO: listen inside or outside, dial from the other, print who met
 )
 
 func TestMain(m *testing.M) {
@@ -32,6 +35,8 @@ func TestMain(m *testing.M) {
 			os.Exit(runListen(os.Args[2], os.Args[3:]))
 		case dialArg:
 			os.Exit(runDial(os.Args[2], os.Args[3]))
+		case meetArg:
+			os.Exit(runMeet(os.Args[2], os.Args[3], os.Args[4]))
 		case insideArg:
 			fmt.Println(Inside())
 			os.Exit(0)
@@ -84,6 +89,50 @@ func runDial(network, address string) int {
 	}
 	c.Close()
 	fmt.Println("connected")
+	return 0
+}
+
+// runMeet listens at server, in the network outside if that begins with
+// "outside ", and dials to from the other one. It prints both ends.
+func runMeet(server, from, to string) int {
+	address, outside := strings.CutPrefix(server, "outside ")
+	here := func(f func() error) error { return f() }
+	listenIn, dialIn := here, Outside
+	if outside {
+		listenIn, dialIn = Outside, here
+	}
+	var l net.Listener
+	err := listenIn(func() (err error) {
+		l, err = net.Listen("tcp", address)
+		return err
+	})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer l.Close()
+	d := net.Dialer{Timeout: 10 * time.Second}
+	if from != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	var client net.Conn
+	err = dialIn(func() (err error) {
+		client, err = d.Dial("tcp", to)
+		return err
+	})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer client.Close()
+	c, err := l.Accept()
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer c.Close()
+	peer, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+	fmt.Println(peer, "met", c.LocalAddr())
 	return 0
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +22,9 @@ func Main() {
 	if len(os.Args) == 2 {
 		os.Exit(0) // the trial of userNamespaces: being here is the answer
 	}
-	code, err := pid1(os.Args[2], os.Args[3:])
+	var code int
+	var err error
+	offLeader(func() { code, err = pid1(os.Args[2], os.Args[3:]) })
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "sandbox: %v\n", err)
 		os.Exit(ExitSetup)
@@ -38,6 +41,22 @@ func Inside() bool {
 	}
 	fields := bytes.SplitN(argv, []byte{0}, 3)
 	return len(fields) == 3 && string(fields[1]) == initArg
+}
+
+// offLeader runs fn on a thread that is not the process's first, which is the
+// one that stands for the process in /proc: fn may leave its namespaces.
+func offLeader(fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good
+		if unix.Gettid() == unix.Getpid() {
+			offLeader(fn) // while this goroutine holds the first thread
+			return
+		}
+		fn()
+	}()
+	<-done
 }
 
 // pid1 makes the sandbox out of the namespaces it was born in, runs argv and
@@ -60,7 +79,12 @@ func pid1(text string, argv []string) (int, error) {
 	if err := os.Chdir(cwd); err != nil {
 		return 0, fmt.Errorf("enter the working directory (is it under the sandbox's own /run?): %w", err)
 	}
-	if !p.HostNetwork {
+	switch {
+	case p.Outside:
+		if err := setUpOutside(p.Addresses); err != nil {
+			return 0, err
+		}
+	case !p.HostNetwork:
 		if err := setUpLoopback(); err != nil {
 			return 0, err
 		}
@@ -71,15 +95,26 @@ func pid1(text string, argv []string) (int, error) {
 	if err := appendHosts(p.Hosts); err != nil {
 		return 0, err
 	}
+	if p.UserNS && !p.HostNetwork {
+		if err := allowLowPorts(); err != nil {
+			return 0, err
+		}
+	}
 	if err := protectKernel(); err != nil {
 		return 0, err
 	}
-	return run(argv)
+	var sys *syscall.SysProcAttr
+	if p.SameUser {
+		if sys, err = callersUser(); err != nil {
+			return 0, err
+		}
+	}
+	return run(argv, sys)
 }
 
 // run starts argv and reaps whatever is orphaned in this pid namespace until
 // the program itself is gone.
-func run(argv []string) (int, error) {
+func run(argv []string, sys *syscall.SysProcAttr) (int, error) {
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
 		return 0, err
@@ -91,6 +126,7 @@ func run(argv []string) (int, error) {
 		// Descriptors above 2 that were handed to us are not close-on-exec, so
 		// they pass through under their own numbers.
 		Files: []uintptr{0, 1, 2},
+		Sys:   sys,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("start %s: %w", path, err)

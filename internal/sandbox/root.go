@@ -44,6 +44,12 @@ func buildRoot(p plan) error {
 	if err := os.Mkdir(b.root("/"), 0o755); err != nil {
 		return fmt.Errorf("new root: %w", err)
 	}
+	if p.UserNS {
+		// A mount of its own, so that it can be moved to the top.
+		if err := mountAt(b.root("/"), b.root("/"), "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
 	if err := b.clone("/"); err != nil {
 		return err
 	}
@@ -68,6 +74,12 @@ func buildRoot(p plan) error {
 	if err := b.tmpfs("/dev/shm", "mode=1777"); err != nil {
 		return err
 	}
+	if p.UserNS && len(p.Hosts) > 0 {
+		// The host's is not ours to write to, not even copy-on-write.
+		if err := b.copyFile("/etc/hosts"); err != nil {
+			return err
+		}
+	}
 	// Last of the visible tree: a bind may lie anywhere in it.
 	for _, path := range p.Binds {
 		if err := b.bind(path); err != nil {
@@ -77,7 +89,20 @@ func buildRoot(p plan) error {
 	if err := mountAt("proc", b.root("/proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
-	if err := unix.Chroot(b.root("/")); err != nil {
+	return b.enter()
+}
+
+// enter makes the new root this process's. It is moved over the old one: the
+// kernel allows no further user namespace where the root is not the topmost
+// mount's. (It stays so where this process was in a chroot before.)
+func (b *builder) enter() error {
+	if err := os.Chdir(b.root("/")); err != nil {
+		return fmt.Errorf("enter the new root: %w", err)
+	}
+	if err := mountAt(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return err
+	}
+	if err := unix.Chroot("."); err != nil {
 		return fmt.Errorf("chroot into the new root: %w", err)
 	}
 	return os.Chdir("/")
@@ -380,6 +405,8 @@ func mountAt(source, target, fstype string, flags uintptr, options string) error
 	switch {
 	case flags&unix.MS_REMOUNT != 0:
 		what = "read-only remount"
+	case flags&unix.MS_MOVE != 0:
+		what = "the new root"
 	case flags&unix.MS_BIND != 0:
 		what = "bind of " + source
 	}

@@ -7,6 +7,16 @@
 // network in which only loopback exists, so it can bind any port, address and
 // unix socket path without meeting the host's.
 //
+// That network may have an outside (Options.Outside), where the same program
+// plays the rest of the world:
+//
+//	      inside                            outside
+//	the program, nginx                stubs and clients
+//	loopback, the host's   --cable--  every other address is local:
+//	addresses                         bind any, listen on all
+//
+// Pid 1 lives outside, and all else is started inside.
+//
 // A Go program cannot enter namespaces once it runs, because its threads
 // already exist. So the calling program is executed a second time inside the
 // new namespaces; [Main] recognises that and takes over:
@@ -22,9 +32,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -55,6 +67,22 @@ type Options struct {
 
 	// Hosts are lines appended to the sandbox's /etc/hosts.
 	Hosts []string
+
+	// Outside gives the sandbox a world of its own to talk to: a second network
+	// namespace in which every address is local, except this host's. Inside, the
+	// host's own addresses are local, and all else leads outside. The program
+	// reaches it through [Outside].
+	Outside bool
+
+	// Local are further addresses that are local inside if there is an Outside:
+	// those that nginx listens on although this host does not have them now.
+	Local []netip.Addr
+
+	// SameUser runs the program as the caller's user, also in a user namespace,
+	// where the program is root otherwise. It then has no power over the
+	// sandbox's network, so it cannot use [Outside]; a program that needs both
+	// gives the power up for its own children only, with [AsCaller].
+	SameUser bool
 }
 
 // plan is what the first execution tells the second.
@@ -62,6 +90,8 @@ type plan struct {
 	Options
 	UserNS  bool     // in a user namespace: its root owns no mount of the host
 	Sockets []string // unix sockets that processes of the host have bound
+
+	Addresses []netip.Addr // the host's own, for Outside
 }
 
 // Command returns a command that runs argv0 with args in a sandbox made as
@@ -95,6 +125,21 @@ func Command(ctx context.Context, opts Options, argv0 string, args ...string) (*
 	for _, line := range opts.Hosts {
 		if strings.Contains(line, "\n") {
 			return nil, fmt.Errorf("sandbox: hosts line %q: holds a line break", line)
+		}
+	}
+	if opts.Outside {
+		if opts.HostNetwork {
+			return nil, errors.New("sandbox: a network outside needs a network of its own inside (Outside and HostNetwork exclude each other)")
+		}
+		addresses, err := HostAddresses()
+		if err != nil {
+			return nil, fmt.Errorf("sandbox: %w", err)
+		}
+		p.Addresses = addresses
+		for _, a := range opts.Local {
+			if !a.IsLoopback() && !a.IsUnspecified() && !slices.Contains(p.Addresses, a.Unmap()) {
+				p.Addresses = append(p.Addresses, a.Unmap())
+			}
 		}
 	}
 	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)

@@ -307,8 +307,8 @@ func TestWithNeitherRootNorUserNamespacesItSaysSo(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to become somebody else in a chroot")
 	}
-	// The kernel refuses user namespaces in a chroot, which a sandbox is.
-	out, err := trySh(t, Options{}, fmt.Sprintf("cd /; setpriv --reuid 65534 --regid 65534 --clear-groups %s %s '{}' true",
+	// The kernel refuses user namespaces in a chroot.
+	out, err := trySh(t, Options{}, fmt.Sprintf("mkdir /mnt/root; mount --rbind / /mnt/root; cd /; chroot /mnt/root setpriv --reuid 65534 --regid 65534 --clear-groups %s %s '{}' true",
 		asNobody(t), nestedArg))
 	if err == nil || !strings.Contains(out, "neither root") {
 		t.Errorf("error %v, output %q", err, out)

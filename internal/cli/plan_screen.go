@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"graft/internal/migrate"
+	"graft/internal/preflight"
+)
+
+// How many lines of evidence a plan shows. A blocker's are all there; -v shows all of everything.
+const (
+	warningLines = 2
+	noteLines    = 1
+)
+
+// showPlan shows a plan on one screen: what becomes of what, then what stands in its way, the worst
+// first, then the steps.
+func (a *app) showPlan(w io.Writer, p migrate.Plan, file string) {
+	s := newScreen(w)
+	fmt.Fprintf(s, "%s %s → %s   (plan %s)\n", p.Old.Flavor, p.Old.Version, p.Target.Name, p.ID)
+	fmt.Fprintf(s, "  master %d with %d workers, %s, %s\n", p.Old.Master.PID, p.Old.Workers, p.Old.Binary, p.Old.Conf)
+	if p.Nothing() {
+		fmt.Fprintln(s, "\nNothing to do: this binary runs already.")
+		return
+	}
+	fmt.Fprintln(s)
+	counts := map[preflight.Severity]int{}
+	for _, c := range p.Checks {
+		counts[c.Severity]++
+		a.showCheck(s, c)
+	}
+	if counts[preflight.OK] < len(p.Checks) {
+		fmt.Fprintln(s)
+	}
+	showSteps(s, p.Steps)
+	fmt.Fprintf(s, "\n%d checks: %s, %s, %s, %d in order (-v shows all of it). Nothing was changed.\n", len(p.Checks),
+		count(counts[preflight.Blocker], "blocker"), count(counts[preflight.Warning], "warning"), count(counts[preflight.Note], "note"), counts[preflight.OK])
+	if counts[preflight.OK] < len(p.Checks) {
+		fmt.Fprintln(s, "graft traps ID explains a check.")
+	}
+	switch {
+	case counts[preflight.Blocker] > 0:
+		fmt.Fprintln(s, "Blocked: graft apply would refuse it.")
+	case file != "":
+		fmt.Fprintf(s, "Saved. Next: graft rehearse %s, then graft apply %[1]s\n", file)
+	}
+}
+
+func (a *app) showCheck(s screen, c preflight.Check) {
+	if c.Severity == preflight.OK && !a.verbose {
+		return
+	}
+	lines := map[preflight.Severity]int{preflight.Warning: warningLines, preflight.Note: noteLines, preflight.OK: noteLines}[c.Severity]
+	if a.verbose {
+		lines = 0
+	}
+	s.fold(fmt.Sprintf("%-8s %-24s ", c.Severity, c.ID), c.Evidence, lines)
+	if c.Remedy != "" && (c.Severity <= preflight.Warning || a.verbose) {
+		s.fold(strings.Repeat(" ", 34)+"→ ", c.Remedy, 0) // whole: it is there to be copied
+	}
+}
+
+// showSteps shows each step in a line.
+func showSteps(s screen, steps []migrate.Step) {
+	for n, step := range steps {
+		act := step.Does
+		if step.Signal != "" {
+			act = step.Signal + " to " + step.To + ": " + act
+		}
+		if step.Path != "" {
+			act += " (" + step.Path + ")"
+		}
+		s.fold(fmt.Sprintf("%2d. %-9s %-8s ", n+1, cmp.Or(string(step.Ends), "·"), step.Action), act, 1)
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

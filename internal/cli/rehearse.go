@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"graft/internal/migrate"
+	"graft/internal/nginx"
+	"graft/internal/preflight"
+	"graft/internal/rehearse"
+)
+
+func (a *app) rehearseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rehearse PLAN",
+		Short: "Play the whole migration on a clone of this host, and compare the answers of old and new",
+		Long: "Rehearse clones this host copy-on-write into private namespaces and plays the plan there for real: forward, each\n" +
+			"way back, and the death of the new master. Requests from the access logs and for every server and location of the\n" +
+			"configuration go to the old and to the new binary, and their answers are compared. Production sees nothing of it.\n" +
+			"A green rehearsal is what graft apply asks for. It exits 4 if the rehearsal is not green.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			plan, err := migrate.LoadPlan(args[0])
+			if err != nil {
+				return err
+			}
+			if plan.Nothing() {
+				a.say("nothing to rehearse: this binary runs already")
+				return nil
+			}
+			return a.rehearse(cmd.Context(), plan)
+		},
+	}
+}
+
+// rehearse plays the plan on a clone and keeps the result for apply. Without a green result it is an
+// error.
+func (a *app) rehearse(ctx context.Context, plan migrate.Plan) error {
+	r, err := a.hold(ctx, plan)
+	if err != nil {
+		return err
+	}
+	if err := a.answer(r, func(w io.Writer) { showRehearsal(w, r) }); err != nil {
+		return err
+	}
+	return verdictOfRehearsal(r)
+}
+
+// hold is rehearse without the answer.
+func (a *app) hold(ctx context.Context, plan migrate.Plan) (rehearse.Result, error) {
+	if preflight.Worst(plan.Checks) == preflight.Blocker {
+		return rehearse.Result{}, blocked(plan)
+	}
+	i, err := nginx.Inspect(ctx, a.fs, plan.Old.Master.PID)
+	if err != nil {
+		return rehearse.Result{}, &migrate.StaleError{Plan: plan.ID, Changed: []string{err.Error()}}
+	}
+	if err := plan.CheckFresh(a.fs, i); err != nil {
+		return rehearse.Result{}, err
+	}
+	if _, err := a.artifact(plan.Target.Artifact); err != nil {
+		return rehearse.Result{}, &Error{CodeStale, err, "the plan's artifact is not in this store: build it again, or give --state-dir"}
+	}
+	a.say("rehearsing on a clone of this host; nothing of it reaches nginx or its files")
+	r, err := rehearse.Run(ctx, rehearse.Subject{FS: a.fs, Plan: plan, Instance: i, StateDir: a.stateDir, Verbose: a.verbose}, func(act rehearse.Act) {
+		a.say("%s", actLine(act))
+	})
+	if err != nil {
+		return r, unrehearsed(err)
+	}
+	return r, rehearse.Save(a.stateDir, r)
+}
+
+// rehearseFirst is migrate's rehearsal: its words are for people, the answer is the migration's.
+func (a *app) rehearseFirst(ctx context.Context, plan migrate.Plan, bare bool) error {
+	if bare {
+		return nil
+	}
+	r, err := a.hold(ctx, plan)
+	if err != nil {
+		return err
+	}
+	if !a.quiet {
+		showRehearsal(a.Err, r)
+	}
+	return verdictOfRehearsal(r)
+}
+
+// unrehearsed gives an error that kept a rehearsal from being held its exit code.
+func unrehearsed(err error) error {
+	var u *rehearse.UnavailableError
+	if errors.As(err, &u) {
+		return failf(CodeBlocked, "run graft as root, or where user namespaces are allowed; or apply with --no-rehearsal", "%w", err)
+	}
+	return err
+}
+
+func verdictOfRehearsal(r rehearse.Result) error {
+	if r.Green {
+		return nil
+	}
+	return failf(CodeBlocked, "nothing was changed; what differs is shown above; --no-rehearsal applies all the same", "the rehearsal failed: %s", strings.Join(r.Problems, "; "))
+}
+
+// rehearsed refuses a plan without a green rehearsal.
+func (a *app) rehearsed(plan migrate.Plan) error {
+	_, err := rehearse.Require(a.stateDir, plan)
+	var missing *rehearse.MissingError
+	if errors.As(err, &missing) {
+		return failf(CodeBlocked, "graft rehearse PLAN holds one; --no-rehearsal applies without; nothing was changed", "%w", err)
+	}
+	return err
+}
+
+func actLine(act rehearse.Act) string {
+	verdict := "ok"
+	if !act.OK {
+		verdict = "FAILED"
+	}
+	line := fmt.Sprintf("  %-6s %-18s %7s  %s", verdict, act.Name, round(act.Took), act.Does)
+	if act.Problem != "" {
+		line += "\n         " + act.Problem
+	}
+	return line
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+// showRehearsal tells what was not shown act by act while it was played.
+func showRehearsal(w io.Writer, r rehearse.Result) {
+	c := r.Clients
+	fmt.Fprintf(w, "clients  %d requests on %d addresses during the acts: %d answered, %d lost, %d apart\n", c.Sent, len(c.Addresses), c.Answered, c.Lost, c.Apart)
+	for _, f := range c.Failures {
+		indent(w, f)
+	}
+	if len(c.Silent) > 0 {
+		indent(w, "no request is answered, only accepting was seen: "+strings.Join(c.Silent, ", "))
+	}
+	if p := r.Parity; p != nil {
+		fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries, compared in %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took))
+		_ = p.WriteText(w, maxGroups)
+		for _, l := range p.Logs {
+			if l.Why != "" {
+				indent(w, fmt.Sprintf("not sampled: %s %s", l.Path, l.Why))
+			}
+		}
+	}
+	if !r.Green {
+		fmt.Fprintf(w, "RED      after %s\n", round(r.Took))
+		for _, p := range r.Problems {
+			indent(w, p)
+		}
+		return
+	}
+	fmt.Fprintf(w, "GREEN    after %s\n", round(r.Took))
+}
+
+// maxGroups is how many kinds of difference are shown; JSON has all.
+const maxGroups = 20

@@ -1,0 +1,198 @@
+package parity
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"graft/internal/nginx/conf"
+)
+
+// Class is how bad a difference is. The names are stable.
+type Class string
+
+// The classes, from the worst to none.
+const (
+	Breaking   Class = "breaking"   // a client or an upstream would notice
+	Suspicious Class = "suspicious" // harmless for most clients
+	Volatile   Class = "volatile"   // the old binary differs from itself as well
+	Expected   Class = "expected"   // must differ: date, version
+	Same       Class = "same"
+)
+
+func (c Class) rank() int {
+	return slices.Index([]Class{Same, Expected, Volatile, Suspicious, Breaking}, c)
+}
+
+// Report is the outcome of a comparison. It holds nothing secret: see [Shown].
+type Report struct {
+	Requests   int     `json:"requests"`  // that there were
+	NotAsked   int     `json:"not_asked"` // of them, not sent to both binaries: nothing is known about these
+	Same       int     `json:"same"`      // requests by the worst class of their differences
+	Expected   int     `json:"expected"`
+	Volatile   int     `json:"volatile"`
+	Suspicious int     `json:"suspicious"`
+	Breaking   int     `json:"breaking"`
+	Groups     []Group `json:"groups"` // worst first
+}
+
+// Green tells whether everything was compared and nothing breaking was found.
+func (r *Report) Green() bool { return r.Requests > 0 && r.NotAsked == 0 && r.Breaking == 0 }
+
+// Group is one kind of difference at one place of the configuration.
+type Group struct {
+	Class    Class    `json:"class"`
+	Kind     string   `json:"kind"`     // "status 200 → 404", "header Location", "body", "upstream request line", …
+	Location conf.Pos `json:"location"` // what served the requests
+	Count    int      `json:"count"`    // requests
+	Example  Example  `json:"example"`
+}
+
+// Example is one of a group's requests with its difference, as lines that begin with "-" for the
+// old answer and "+" for the new one.
+type Example struct {
+	Request Shown    `json:"request"`
+	Diff    []string `json:"diff"`
+}
+
+// groupKey is what makes differences one group.
+type groupKey struct {
+	class Class
+	kind  string
+	place conf.Pos
+}
+
+type reportBuilder struct {
+	out    Report
+	groups map[groupKey]*Group
+}
+
+func newReportBuilder() *reportBuilder { return &reportBuilder{groups: map[groupKey]*Group{}} }
+
+func (b *reportBuilder) add(p *pair) {
+	b.out.Requests++
+	if p.notAsked {
+		b.out.NotAsked++
+		return
+	}
+	worst := Same
+	secrets := newScrubber(p.request)
+	counted := map[groupKey]bool{}
+	for _, d := range p.found {
+		if d.class.rank() > worst.rank() {
+			worst = d.class
+		}
+		kind := secrets.scrub(d.kind) // it may hold a header's name, which the request may decide
+		key := groupKey{d.class, kind, p.request.Location}
+		if d.class == Expected {
+			key.place = conf.Pos{} // each answer has a Date: one group for all
+		}
+		if counted[key] {
+			continue
+		}
+		counted[key] = true
+		g := b.groups[key]
+		if g == nil {
+			g = &Group{Class: d.class, Kind: kind, Location: p.request.Location, Example: p.example(d, secrets)}
+			b.groups[key] = g
+		}
+		g.Count++
+	}
+	switch worst {
+	case Same:
+		b.out.Same++
+	case Expected:
+		b.out.Expected++
+	case Volatile:
+		b.out.Volatile++
+	case Suspicious:
+		b.out.Suspicious++
+	case Breaking:
+		b.out.Breaking++
+	}
+}
+
+// example shows a difference without the request's secrets.
+func (p *pair) example(d difference, s scrubber) Example {
+	e := Example{Request: p.request.Shown()}
+	for _, line := range d.diff {
+		sign, text := line[:2], line[2:]
+		e.Diff = append(e.Diff, sign+clip(s.scrub(text)))
+	}
+	return e
+}
+
+func (b *reportBuilder) report() *Report {
+	for _, g := range b.groups {
+		b.out.Groups = append(b.out.Groups, *g)
+	}
+	slices.SortFunc(b.out.Groups, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(b.Class.rank(), a.Class.rank()), cmp.Compare(b.Count, a.Count),
+			cmp.Compare(a.Location.File, b.Location.File), cmp.Compare(a.Location.Line, b.Location.Line), cmp.Compare(a.Kind, b.Kind))
+	})
+	return &b.out
+}
+
+// Summary is the report in one line.
+func (r *Report) Summary() string {
+	parts := []string{}
+	for _, c := range []struct {
+		n    int
+		what string
+	}{{r.Breaking, "BREAKING"}, {r.Suspicious, "suspicious"}, {r.Volatile, "volatile (the old binary differs from itself)"},
+		{r.Expected, "differ as expected"}, {r.Same, "the same"}, {r.NotAsked, "NOT ASKED"}} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	if r.Requests == 0 {
+		return "parity: no request was compared"
+	}
+	return fmt.Sprintf("parity: %d requests: %s", r.Requests, strings.Join(parts, ", "))
+}
+
+// WriteText writes the report for people: the summary, then at most limit groups (0: all), worst
+// first. Groups of expected and volatile differences are left out: JSON has them.
+func (r *Report) WriteText(w io.Writer, limit int) error {
+	var b strings.Builder
+	fmt.Fprintln(&b, r.Summary())
+	left := 0
+	for i, g := range r.Groups {
+		if g.Class != Breaking && g.Class != Suspicious {
+			break
+		}
+		if limit > 0 && i >= limit {
+			left++
+			continue
+		}
+		g.write(&b)
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "\n… and %d more kinds of differences\n", left)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (g *Group) write(b *strings.Builder) {
+	name := string(g.Class)
+	if g.Class == Breaking {
+		name = strings.ToUpper(name)
+	}
+	noun := "requests"
+	if g.Count == 1 {
+		noun = "request"
+	}
+	fmt.Fprintf(b, "\n%s  %s: %d %s at %s\n", name, g.Kind, g.Count, noun, g.Location)
+	r := g.Example.Request
+	fmt.Fprintf(b, "    %s", r)
+	if r.Origin == LogOrigin {
+		fmt.Fprintf(b, "  (logged with status %d, such requests: %d)", r.Logged, r.Count)
+	}
+	fmt.Fprintln(b)
+	for _, line := range g.Example.Diff {
+		fmt.Fprintf(b, "    %s\n", line)
+	}
+}

@@ -1,0 +1,310 @@
+package rehearse
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"graft/internal/migrate"
+	"graft/internal/nginx"
+	"graft/internal/nginx/conf"
+	"graft/internal/parity"
+	"graft/internal/procfs"
+	"graft/internal/sandbox"
+	"graft/internal/stub"
+)
+
+// Subject is what is rehearsed: a plan, on the host that it was made on.
+type Subject struct {
+	FS       procfs.FS
+	Plan     migrate.Plan
+	Instance nginx.Instance
+	StateDir string        // where the plan's artifact is
+	Patience time.Duration // for each change to show; a minute if 0
+	Verbose  bool
+}
+
+// UnavailableError says that no clone of this host can be made here.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string {
+	return "no rehearsal can be held here: it needs a sandbox: " + e.Err.Error()
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// maxRequests bounds the requests that are compared.
+const maxRequests = 2000
+
+// Run rehearses. tell is called with each act when it is over. A rehearsal that fails is a result, not
+// an error; the error is for one that could not be held.
+func Run(ctx context.Context, s Subject, tell func(Act)) (Result, error) {
+	begin := time.Now()
+	r := Result{Plan: s.Plan.ID, Fingerprint: s.Plan.Fingerprint, Time: begin.UTC().Truncate(time.Second), Sandbox: "root", Acts: []Act{}}
+	if os.Geteuid() != 0 {
+		r.Sandbox = "user namespaces"
+	}
+	if s.Patience == 0 {
+		s.Patience = time.Minute
+	}
+	st, err := s.script()
+	if err != nil {
+		return r, fmt.Errorf("rehearse: %w", err)
+	}
+	p, requests := s.requests(ctx)
+	parts := []part{{role: plays}, {role: answersOld, requests: requests}, {role: answersNew, requests: requests}, {role: answersOld, requests: requests}}
+	var all sync.WaitGroup
+	room := make(chan struct{}, 2) // the host has other things to do
+	for n := range parts {
+		all.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			parts[n].run(ctx, st, tell)
+		})
+	}
+	all.Wait()
+	if err := errors.Join(ctx.Err(), unavailable(parts)); err != nil {
+		return r, fmt.Errorf("rehearse: %w", err)
+	}
+	r.Acts, r.Clients = parts[0].acts, parts[0].clients
+	begun := time.Now()
+	p.Report = parity.Compare(requests, parts[1].answers, parts[2].answers, parts[3].answers)
+	p.Took = max(parts[1].took, parts[2].took, parts[3].took) + time.Since(begun)
+	r.Parity = &p
+	r.Took = time.Since(begin)
+	r.judge(parts)
+	return r, nil
+}
+
+// part is what one clone does, and what came of it.
+type part struct {
+	role     role
+	requests []parity.Request
+
+	acts    []Act
+	clients Clients
+	answers []parity.Answer
+	took    time.Duration
+	err     error
+}
+
+func (p *part) run(ctx context.Context, st stage, tell func(Act)) {
+	begin := time.Now()
+	p.err = st.run(ctx, p.role, p.requests, func(m message) {
+		if m.Act != nil {
+			p.acts = append(p.acts, *m.Act)
+			tell(*m.Act)
+		}
+		if m.Clients != nil {
+			p.clients = *m.Clients
+		}
+		p.answers = append(p.answers, m.Answers...)
+	})
+	p.took = time.Since(begin)
+}
+
+// unavailable finds the error that says that no clone can be made here.
+func unavailable(parts []part) error {
+	for _, p := range parts {
+		var u *UnavailableError
+		if errors.As(p.err, &u) {
+			return u
+		}
+	}
+	return nil
+}
+
+// stage is what all clones of a rehearsal have in common.
+type stage struct {
+	script  script
+	running string // the running binary's file
+	options sandbox.Options
+}
+
+// script finds out how the master was started, and what it may talk to.
+func (s Subject) script() (stage, error) {
+	i := s.Instance
+	if i.Config == nil || i.ConfigError != nil {
+		return stage{}, fmt.Errorf("the configuration cannot be read: %w", i.ConfigError)
+	}
+	attributes, err := attributesOf(s.FS, i.Master.PID)
+	if err != nil {
+		return stage{}, err
+	}
+	stateDir, err := filepath.Abs(s.StateDir)
+	if err != nil {
+		return stage{}, err
+	}
+	addresses, err := sandbox.HostAddresses()
+	if err != nil {
+		return stage{}, err
+	}
+	names, err := stub.ReadHosts("/etc/hosts")
+	if err != nil {
+		return stage{}, err
+	}
+	upstreams := stub.Find(i.Config, stub.Host{Addresses: addresses, Names: names})
+	return stage{
+		script: script{
+			Start: Start{
+				Binary: s.Plan.Old.Binary, Argv: i.Argv, Cwd: i.Cwd, Env: environment(i.Config), PidFile: i.Paths.Pid,
+				Workers: i.WorkersToCome(s.FS), Attributes: attributes,
+				Logs: append(i.Logs.Access, i.Logs.Error...), Caches: caches(i),
+			},
+			Old: i.Exe.SHA256, StateDir: stateDir, Artifact: s.Plan.Target.Artifact, Endpoints: upstreams.Endpoints,
+			Patience: s.Patience, Verbose: s.Verbose,
+		},
+		running: s.FS.Path(i.Master.PID, "exe"),
+		options: sandbox.Options{KeepRun: true, Outside: true, Hosts: upstreams.Hosts, Local: listening(i)},
+	}, nil
+}
+
+// environment is what a service is started with, and the env directives that give a value. What else
+// the master was given is not to be had: the process title lies over /proc/PID/environ.
+func environment(c *conf.Config) []string {
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	if tz, set := os.LookupEnv("TZ"); set {
+		env = append(env, "TZ="+tz)
+	}
+	for _, v := range c.Env() {
+		if strings.Contains(v, "=") {
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+// caches lists the directories of the caches on disk.
+func caches(i nginx.Instance) []string {
+	var dirs []string
+	for _, d := range i.Config.Find("proxy_cache_path", "fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path") {
+		dir := d.Arg(0)
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(i.Paths.Prefix, dir)
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs
+}
+
+// listening are the addresses that the master listens on.
+func listening(i nginx.Instance) []netip.Addr {
+	var list []netip.Addr
+	for _, l := range i.Listen {
+		if at, err := netip.ParseAddrPort(l.Addr); err == nil {
+			list = append(list, at.Addr())
+		}
+	}
+	return list
+}
+
+// requests are those that are asked of both binaries.
+func (s Subject) requests(ctx context.Context) (Parity, []parity.Request) {
+	i := s.Instance
+	source := parity.Source{
+		Config: i.Config, Prefix: i.Paths.Prefix, DefaultLog: firstOf(i.Logs.Access),
+		Unprivileged: os.Geteuid() != 0, Max: maxRequests,
+	}
+	p := Parity{Logs: []parity.LogRead{}, LeftOut: []parity.LeftOut{}}
+	sampled, err := parity.Sample(ctx, source)
+	if err != nil {
+		p.Logs = append(p.Logs, parity.LogRead{Why: err.Error()})
+	}
+	p.Logs = append(p.Logs, sampled.Logs...)
+	fromConfig, leftOut := parity.FromConfig(source)
+	p.LeftOut = append(p.LeftOut, leftOut...)
+	all := parity.Number(sampled.Requests, fromConfig)
+	for _, r := range all {
+		if r.Origin == parity.LogOrigin {
+			p.FromLogs++
+		} else {
+			p.FromConfig++
+		}
+	}
+	return p, all
+}
+
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// run makes a clone and lets it play its part.
+func (st stage) run(ctx context.Context, as role, requests []parity.Request, hear func(message)) error {
+	s := st.script
+	s.Role, s.Requests = as, requests
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	running, err := os.Open(st.running)
+	if err != nil {
+		return err
+	}
+	defer running.Close()
+	cmd, err := sandbox.Command(ctx, st.options, "/proc/self/exe", insideArg)
+	if err != nil {
+		return &UnavailableError{err}
+	}
+	var said bytes.Buffer
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(text), &said
+	cmd.Dir = "/"
+	cmd.ExtraFiles = []*os.File{running}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return &UnavailableError{err}
+	}
+	problem, err := listen(out, hear)
+	err = errors.Join(err, ctx.Err())
+	if waitErr := cmd.Wait(); waitErr != nil && err == nil {
+		err = ended(waitErr, problem, strings.TrimSpace(said.String()))
+	}
+	return err
+}
+
+// listen hears a clone out.
+func listen(out io.Reader, hear func(message)) (problem string, err error) {
+	in := json.NewDecoder(out)
+	for {
+		var m message
+		err := in.Decode(&m)
+		if errors.Is(err, io.EOF) {
+			return problem, nil
+		}
+		if err != nil {
+			_, _ = io.Copy(io.Discard, out) // let it end
+			return problem, fmt.Errorf("hear the clone: %w", err)
+		}
+		if m.Problem != "" {
+			problem = m.Problem
+		}
+		hear(m)
+	}
+}
+
+// ended words the end of a clone that failed.
+func ended(err error, problem, said string) error {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == sandbox.ExitSetup {
+		return &UnavailableError{errors.New(said)}
+	}
+	if problem != "" {
+		return errors.New(problem)
+	}
+	return fmt.Errorf("the clone: %w: %s", err, said)
+}
