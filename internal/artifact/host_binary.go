@@ -54,6 +54,9 @@ func TakeBackup(exe, want, dir string) (Backup, error) {
 	return b, nil
 }
 
+// BackupPath is where TakeBackup puts the copy.
+func BackupPath(dir string) string { return filepath.Join(dir, backupBinary) }
+
 // ReadBackup returns the backup in dir after checking its hash.
 func ReadBackup(dir string) (Backup, error) {
 	data, err := os.ReadFile(filepath.Join(dir, backupRecord))

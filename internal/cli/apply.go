@@ -299,6 +299,8 @@ func outcomeError(o migrate.Outcome) error {
 	case o.Held:
 		return failf(CodeInconclusive, "graft resume watches on (--undetermined proceed passes it), graft rollback goes back",
 			"%s: %s", o.Reason, strings.Join(o.Why, "; "))
+	case o.Phase == migrate.Halted && o.Remedy != "":
+		return failf(CodeHalted, o.Remedy, "halted: %s", o.Reason)
 	case o.Phase == migrate.Halted:
 		return failf(CodeHalted, "graft inspect and graft history tell what there is; graft never guesses here", "halted: %s", o.Reason)
 	case o.Phase == migrate.RolledBack && o.Untouched:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"graft/internal/journal"
 	"graft/internal/migrate"
@@ -71,7 +72,7 @@ func classify(err error) *Error {
 func (a *app) report(e *Error) {
 	fmt.Fprintf(a.Err, "graft: %v\n", e.Err)
 	if e.Hint != "" {
-		fmt.Fprintf(a.Err, "  → %s\n", e.Hint)
+		fmt.Fprintf(a.Err, "  → %s\n", strings.ReplaceAll(e.Hint, "\n", "\n    "))
 	}
 	if a.output != outputText && !a.answered {
 		_ = json.NewEncoder(a.Out).Encode(map[string]any{"error": e.Err.Error(), "hint": e.Hint, "exit": int(e.Code)})

@@ -282,3 +282,20 @@ func (a *app) look() (migrate.Status, error) {
 	}
 	return status, nil
 }
+
+// lookGuarded is look, with what the guards would find.
+func (a *app) lookGuarded(ctx context.Context) (migrate.Status, error) {
+	state, err := a.state()
+	if err != nil {
+		return migrate.Status{}, err
+	}
+	rec, err := state.Current()
+	if err != nil {
+		return migrate.Status{}, err
+	}
+	status, err := migrate.LookGuarded(ctx, a.fs, rec)
+	if err != nil {
+		return status, fmt.Errorf("look at migration %s: %w", rec.ID, err)
+	}
+	return status, nil
+}

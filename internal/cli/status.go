@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"graft/internal/guard"
 	"graft/internal/journal"
 	"graft/internal/migrate"
 )
@@ -30,7 +32,7 @@ func (a *app) statusCommand() *cobra.Command {
 			})
 			if errors.Is(err, migrate.ErrNoRunner) {
 				var seen migrate.Status
-				seen, err = a.look()
+				seen, err = a.lookGuarded(cmd.Context())
 				status = &seen
 			}
 			if err != nil {
@@ -57,6 +59,9 @@ func showStatus(w io.Writer, s migrate.Status) {
 		for _, why := range s.Gate.Why {
 			fmt.Fprintf(w, "            %s\n", why)
 		}
+	}
+	for _, f := range s.Guards {
+		fmt.Fprintf(w, "  guard     %s: %s\n            since %s; → %s\n", f.ID, f.Evidence, f.Since.Local().Format(time.DateTime), strings.ReplaceAll(f.Remedy, "\n", "\n            "))
 	}
 	if !s.Phase.Terminal() {
 		running := "none is at work on it"
@@ -153,16 +158,29 @@ func describe(e journal.Event) string {
 		string(migrate.PutBack):  "put the old binary back",
 		string(migrate.Unstage):  "remove the runtime again",
 		"reread":                 "systemd reads the unit's PIDFile again",
+		"reopen":                 "USR1 to a master that writes to rotated logs",
 	}
 	var data struct {
 		Reason string   `json:"reason"`
 		Why    []string `json:"why"`
+		ID     string   `json:"id"`
+		Over   bool     `json:"over"`
+		Found  string   `json:"evidence"`
+		Remedy string   `json:"remedy"`
+
+		Follows guard.Consequence `json:"follows"`
 		migrate.Verified
 	}
 	_ = json.Unmarshal(e.Data, &data) // some events carry other shapes, and words of their own
 	switch {
 	case e.Step == "turn":
 		return "turning back: " + data.Reason
+	case e.Step == "guard" && data.Over:
+		return "guard: " + data.ID + ": over"
+	case e.Step == "guard" && data.Follows == guard.Halt:
+		return "guard: " + data.ID + ": " + data.Found // the halt that follows tells the options
+	case e.Step == "guard":
+		return fmt.Sprintf("guard: %s: %s → %s", data.ID, data.Found, data.Remedy)
 	case e.Step == "gate" && data.Why != nil:
 		var g migrate.Gate
 		_ = json.Unmarshal(e.Data, &g)

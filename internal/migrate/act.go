@@ -250,7 +250,7 @@ func (e *Engine) withErrorLog(err error, marks gate.Marks) error {
 
 // park sends WINCH to the old master, only while the new one accepts on every socket of the old one's.
 func (e *Engine) park(ctx context.Context, seen Seen) error {
-	if err := e.mustCover(ctx, seen); err != nil {
+	if err := e.obs.mustCover(ctx, seen); err != nil {
 		return err
 	}
 	if err := e.signalOld(seen, nginx.WINCH, "winch-old"); err != nil {

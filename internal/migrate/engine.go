@@ -27,6 +27,9 @@ const (
 	stepEnd   = "end"
 	stepAsk   = "asked"
 	stepMeans = "options"
+
+	stepGuard  = "guard"
+	stepReopen = "reopen"
 )
 
 // Undetermined is what to do when a gate's deadline passes without enough evidence.
@@ -80,6 +83,7 @@ type Outcome struct {
 	Untouched   bool     `json:"untouched,omitempty"`   // the binary was never replaced
 	Held        bool     `json:"held,omitempty"`        // a gate's deadline passed without enough evidence
 	Interrupted bool     `json:"interrupted,omitempty"` // at a safe point
+	Remedy      string   `json:"remedy,omitempty"`      // the options that are left, where it halts
 	Return      bool     `json:"return,omitempty"`      // finished already: the way back is a migration of its own
 	// Unit is what systemd made of it, if it supervises the instance.
 	Unit *UnitSeen `json:"unit,omitempty"`
@@ -108,7 +112,7 @@ type Engine struct {
 	failed  map[Action]int
 	settled time.Time               // when settling began
 	watched map[Phase]time.Duration // by gates that were ended by a moment in another phase
-	guarded time.Time               // when the sockets were last looked at
+	guards  guards
 	phase   Phase
 
 	mu     sync.Mutex // guards shown alone: other commands ask for it meanwhile
@@ -133,7 +137,7 @@ func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
 	}
 	e := &Engine{
 		rec: rec, artifact: d.Artifact, fs: d.FS, journal: j, opts: opts, log: d.Log, emit: d.Emit, orders: d.Orders,
-		obs: newObserver(d.FS, rec.Plan, rec.Dir), intent: memory(events), failed: make(map[Action]int), watched: make(map[Phase]time.Duration), events: events,
+		obs: newObserver(d.FS, rec.Plan, rec.Dir), guards: newGuards(d.FS, rec, events), intent: memory(events), failed: make(map[Action]int), watched: make(map[Phase]time.Duration), events: events,
 	}
 	for _, event := range events {
 		if event.Step == stepTurn {
@@ -165,6 +169,9 @@ func (e *Engine) Close() error { return e.journal.Close() }
 func (e *Engine) Run(ctx context.Context) (Outcome, error) {
 	defer e.closing.Wait()
 	defer e.closeGate()
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer e.guards.watcher.Close()
+	defer stopWatching()
 	told := false
 	for {
 		seen, err := e.look(ctx)
@@ -190,6 +197,9 @@ func (e *Engine) Run(ctx context.Context) (Outcome, error) {
 		}
 		if err := e.obey(); err != nil {
 			return Outcome{}, err
+		}
+		if outcome, err := e.guard(watching, seen); err != nil || outcome != nil {
+			return deref(outcome, e.phase), err
 		}
 		verdict, outcome, err := e.judge(seen)
 		if err != nil || outcome != nil {
@@ -310,7 +320,7 @@ func (e *Engine) stop(ctx context.Context, seen Seen) (*Outcome, error) {
 		return &Outcome{Phase: e.phase}, nil
 	}
 	left, _ := seen.left()
-	unit, err := e.follow(ctx, left)
+	unit, err := e.handOver(ctx, left)
 	if err != nil {
 		return nil, err
 	}
@@ -391,6 +401,9 @@ func (e *Engine) note(phase Phase, step string, kind journal.Kind, data any) err
 func (e *Engine) share(seen Seen) {
 	s := status(Record{ID: e.rec.ID, Dir: e.rec.Dir, Plan: e.rec.Plan, Events: e.events}, seen)
 	s.Running, s.Goal = true, e.intent.Goal
+	if seen.guarded() {
+		s.Guards = e.guards.ledger.Open()
+	}
 	if e.gate != nil {
 		evidence := e.gate.evidence
 		s.Gate = Gate{Verdict: e.gate.last, Why: e.gate.why, Evidence: &evidence}

@@ -21,6 +21,13 @@ type observer struct {
 	plan Plan
 	dir  string // the migration's own: backup, placement
 	sums map[version]string
+	held map[nginx.Process]held
+}
+
+// held are a master's sockets at one moment, and those of them that it listens on.
+type held struct {
+	sockets   map[int]uint64
+	listeners []procfs.Listener
 }
 
 // version names one content of one file: a file that is written to in place changes size or time.
@@ -30,7 +37,7 @@ type version struct {
 }
 
 func newObserver(fs procfs.FS, plan Plan, dir string) *observer {
-	return &observer{fs: fs, plan: plan, dir: dir, sums: make(map[version]string)}
+	return &observer{fs: fs, plan: plan, dir: dir, sums: make(map[version]string), held: make(map[nginx.Process]held)}
 }
 
 // content tells which binary the file at path holds; /proc/PID/exe will do.
@@ -118,6 +125,25 @@ func (o *observer) starting(children []int) bool {
 		}
 	}
 	return false
+}
+
+// listeners are the sockets that a master listens on. To print them the kernel walks its whole table of
+// connections, some milliseconds each time however few there are: a look every 200 ms would cost a tenth
+// of a core. They are read again when the master holds other sockets than before.
+func (o *observer) listeners(p nginx.Process) ([]procfs.Listener, error) {
+	sockets, err := o.fs.Sockets(p.PID)
+	if err != nil {
+		return nil, err
+	}
+	if known, ok := o.held[p]; ok && maps.Equal(known.sockets, sockets) {
+		return known.listeners, nil
+	}
+	found, err := o.fs.Listeners(p.PID)
+	if err != nil {
+		return nil, err
+	}
+	o.held[p] = held{sockets, found}
+	return found, nil
 }
 
 // quitting: a master that was told QUIT closes its stream sockets at once.
@@ -230,7 +256,7 @@ func (o *observer) oldTree() (*nginx.Tree, error) {
 
 func (o *observer) master(t nginx.Tree) Master {
 	m := Master{Process: t.Master, Workers: t.Accepting(), Leaving: t.Leaving()}
-	if listeners, err := o.fs.Listeners(t.Master.PID); err == nil {
+	if listeners, err := o.listeners(t.Master); err == nil {
 		m.Quitting = o.quitting(listeners)
 	}
 	return m

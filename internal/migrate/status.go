@@ -4,22 +4,24 @@ import (
 	"time"
 
 	"graft/internal/analysis"
+	"graft/internal/guard"
 	"graft/internal/procfs"
 )
 
 // Status is a migration at one moment, as `graft status` shows it.
 type Status struct {
-	Migration string    `json:"migration"`
-	Phase     Phase     `json:"phase"`
-	Since     time.Time `json:"since"` // when this phase was first seen
-	Goal      Phase     `json:"goal,omitempty"`
-	Reason    string    `json:"reason,omitempty"` // why it turned or halted
-	Old       Side      `json:"old"`
-	New       Side      `json:"new"`
-	Gate      Gate      `json:"gate"`
-	Running   bool      `json:"running"` // a graft is at work on it
-	Next      string    `json:"next"`
-	Rollback  string    `json:"rollback"`
+	Migration string          `json:"migration"`
+	Phase     Phase           `json:"phase"`
+	Since     time.Time       `json:"since"` // when this phase was first seen
+	Goal      Phase           `json:"goal,omitempty"`
+	Reason    string          `json:"reason,omitempty"` // why it turned or halted
+	Old       Side            `json:"old"`
+	New       Side            `json:"new"`
+	Gate      Gate            `json:"gate"`
+	Guards    []guard.Finding `json:"guards"`  // what the guards have found and is not over
+	Running   bool            `json:"running"` // a graft is at work on it
+	Next      string          `json:"next"`
+	Rollback  string          `json:"rollback"`
 }
 
 // Side is one of the two binaries and what runs it.
@@ -49,7 +51,7 @@ func status(rec Record, seen Seen) Status {
 	phase, reason := seen.Phase()
 	p := rec.Plan
 	s := Status{
-		Migration: rec.ID, Phase: phase, Reason: reason, Goal: memory(rec.Events).Goal, Gate: Gate{Why: []string{}},
+		Migration: rec.ID, Phase: phase, Reason: reason, Goal: memory(rec.Events).Goal, Gate: Gate{Why: []string{}}, Guards: []guard.Finding{},
 		Old: Side{Name: string(p.Old.Flavor) + " " + p.Old.Version, SHA256: p.Old.Exe.SHA256, Master: seen.Old},
 		New: Side{Name: p.Target.Name, SHA256: p.Target.SHA256, Master: seen.New},
 	}

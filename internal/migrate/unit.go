@@ -76,11 +76,11 @@ func (e *Engine) mustFollow(ctx context.Context, seen Seen) error {
 	return nil
 }
 
-// follow sees that systemd takes the master that is left for the unit's main process, once all is over.
+// handOver sees that systemd takes the master that is left for the unit's main process, once all is over.
 // If it does not, it is made to: systemd does not notice the end of a main process that is no child of
 // its own, and from then on whatever makes it look (an ExecReload that signals $MAINPID) makes it stop
 // the unit.
-func (e *Engine) follow(ctx context.Context, left Master) (*UnitSeen, error) {
+func (e *Engine) handOver(ctx context.Context, left Master) (*UnitSeen, error) {
 	b, err := e.readBefore()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // it never came to USR2

@@ -105,30 +105,7 @@ func (e *Engine) lacking(sockets []procfs.Listener, serving Master, tree nginx.T
 	if cwd, err := e.fs.Cwd(serving.PID); err != nil || cwd != plan.Cwd {
 		return fmt.Sprintf("its working directory is %s, the old one's %s (%v)", cwd, plan.Cwd, err), nil
 	}
-	return e.lackingSockets(sockets, serving)
-}
-
-// lackingSockets names a listening socket, of those given, that the master does not hold, or that none
-// of its workers accepts on.
-func (e *Engine) lackingSockets(sockets []procfs.Listener, serving Master) (string, error) {
-	theirs, err := e.fs.Sockets(serving.PID)
-	if err != nil {
-		return "", err
-	}
-	held := make(map[uint64]bool)
-	for _, inode := range theirs {
-		held[inode] = true
-	}
-	for _, l := range sockets {
-		if !held[l.Inode] && !slices.Contains(e.rec.Plan.Old.Unserved, l.Inode) {
-			return fmt.Sprintf("it does not hold the old master's socket on %s (inode %d)", l.Addr, l.Inode), nil
-		}
-	}
-	missing, err := e.obs.unserved(sockets, serving.Workers)
-	if err != nil || len(missing) == 0 {
-		return "", err
-	}
-	return "none of its workers accepts on " + strings.Join(missing, ", "), nil
+	return e.obs.lackingSockets(sockets, serving)
 }
 
 // mustAccept refuses an act that would leave a listening socket without a worker that accepts.
@@ -149,29 +126,6 @@ func (e *Engine) mustAccept(ctx context.Context, m Master, who string) error {
 		missing, err := e.obs.unserved(listeners, tree.Accepting())
 		return len(missing) == 0, err
 	})
-}
-
-// mustCover refuses to take the old master's workers away while one of its sockets is not accepted
-// on by the new one's: after a reload to fewer workers, or without a listen (the trap reuseport-blackhole).
-func (e *Engine) mustCover(ctx context.Context, seen Seen) error {
-	sockets, err := e.fs.Listeners(seen.Old.PID)
-	if err != nil {
-		return err
-	}
-	lacking := ""
-	err = until(ctx, time.Second, "the new master to serve every socket of the old one", func() (bool, error) {
-		tree, err := nginx.ReadTree(e.fs, seen.New.PID)
-		if err != nil {
-			return false, err
-		}
-		serving := Master{Process: tree.Master, Workers: tree.Accepting()}
-		lacking, err = e.lackingSockets(sockets, serving)
-		return lacking == "", err
-	})
-	if err != nil && lacking != "" {
-		err = fmt.Errorf("%w: %s", err, lacking)
-	}
-	return err
 }
 
 // awaitAnswers proves that the master's own workers answer on every address.

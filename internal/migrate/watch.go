@@ -16,8 +16,6 @@ import (
 	"graft/internal/durable"
 	"graft/internal/gate"
 	"graft/internal/journal"
-	"graft/internal/nginx"
-	"graft/internal/procfs"
 	"graft/internal/systemd"
 )
 
@@ -87,7 +85,7 @@ func (g *openGate) expired() bool { return time.Now().After(g.deadline) }
 func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	if e.gate != nil {
 		e.pause(ctx)
-		return e.guard(ctx, seen)
+		return nil
 	}
 	if _, err := e.addresses(seen.New); err != nil {
 		return err
@@ -113,21 +111,6 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	grace := max(length/10, 5*time.Second)
 	e.gate = &openGate{phase: e.phase, watch: w, policy: policy, deadline: time.Now().Add(length + grace)}
 	return e.note("", stepGate, journal.Observed, policy)
-}
-
-// guard turns back when the parked old master holds a socket that nobody accepts on any more: clients
-// of a reuseport address that hash to it would wait for ever (the trap reuseport-blackhole).
-func (e *Engine) guard(ctx context.Context, seen Seen) error {
-	const period = 2 * time.Second
-	if e.phase != Parked || seen.Old.Quitting || time.Since(e.guarded) < period {
-		return nil
-	}
-	e.guarded = time.Now()
-	err := e.mustCover(ctx, seen)
-	if err == nil || procfs.Gone(err) || errors.Is(err, nginx.ErrGone) || errors.Is(err, nginx.ErrNoTitle) || ctx.Err() != nil {
-		return nil // an end of the new master is seen by the next look, with its own reason
-	}
-	return e.turn(err.Error())
 }
 
 // minProbes asks for half of the probes that fit into the gate's time, and for one at least.
