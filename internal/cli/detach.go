@@ -80,6 +80,9 @@ func detachedArgs(args []string, plan string) []string {
 	}
 	flags := []string{"--until", "--overlap", "--park", "--undetermined", "--min-requests", "--probe-rate", "--patience"}
 	for i, arg := range args {
+		if arg == "--no-package-guard" || strings.HasPrefix(arg, "--no-package-guard=") {
+			command = append(command, arg)
+		}
 		name, _, glued := strings.Cut(arg, "=")
 		if !slices.Contains(flags, name) {
 			continue

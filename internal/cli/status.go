@@ -11,6 +11,7 @@ import (
 
 	"graft/internal/journal"
 	"graft/internal/migrate"
+	"graft/internal/pkgmanager"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -152,10 +153,12 @@ func describe(e journal.Event) string {
 		string(migrate.Release):  "QUIT to workers that have lost their master",
 		string(migrate.PutBack):  "put the old binary back",
 		string(migrate.Unstage):  "remove the runtime again",
+		string(migrate.Unguard):  "end the guard against the package manager",
 	}
 	var data struct {
-		Reason string   `json:"reason"`
-		Why    []string `json:"why"`
+		Reason string            `json:"reason"`
+		Why    []string          `json:"why"`
+		Guard  pkgmanager.Lifted `json:"guard"`
 		migrate.Verified
 	}
 	_ = json.Unmarshal(e.Data, &data) // some events carry other shapes, and words of their own
@@ -176,6 +179,8 @@ func describe(e journal.Event) string {
 		return ""
 	case e.Event == journal.Intent:
 		return words[e.Step]
+	case data.Guard.String() != "":
+		return "  done: " + data.Guard.String()
 	case e.Event == journal.Failed:
 		return "  failed: " + data.Reason
 	case data.Master.PID != 0:
