@@ -105,7 +105,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.inspectCommand(), a.buildCommand(), a.artifactCommand(), a.planCommand(), a.applyCommand(), a.migrateCommand(),
 		a.resumeCommand(), a.finishCommand(), a.rollbackCommand(), a.statusCommand(), a.historyCommand(),
-		a.probeCommand(), a.versionCommand(),
+		a.probeCommand(), a.trapsCommand(), a.versionCommand(),
 	)
 	root.SuggestionsMinimumDistance = 2
 	for _, cmd := range root.Commands() {

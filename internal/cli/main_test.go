@@ -13,40 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"graft/internal/cli/clitest"
 	"graft/internal/nginxtest"
 )
 
 // The tests here run graft as its users do, the program and a real nginx, and read what it prints.
-func TestMain(m *testing.M) { nginxtest.Main(m, buildGraft, buildOpenResty) }
+func TestMain(m *testing.M) { nginxtest.Main(m, clitest.BuildGraft, clitest.BuildOpenResty) }
 
-func cacheDir(names ...string) string {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		panic(err)
-	}
-	return filepath.Join(append([]string{cache, "graft", "test"}, names...)...)
-}
+func cacheDir(names ...string) string { return clitest.CacheDir(names...) }
 
-// graftPath is the program under test, built with the points at which it can be killed.
-func graftPath() string { return cacheDir("graft-faults") }
-
-// sharedState holds the artifacts that take long to build.
-func sharedState() string { return cacheDir("cli-state") }
-
-func buildGraft(ctx context.Context) error {
-	return execute(exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", graftPath(), "graft/cmd/graft"))
-}
-
-// buildOpenResty makes the distribution's OpenResty equivalent of Debian's nginx, by graft itself.
-func buildOpenResty(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, graftPath(), "build", "--source", "distro", "--like", "testdata/debian-12-nginx-V.txt", "--loads", "none", "--state-dir", sharedState())
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("graft build --source distro: %w", err)
-	}
-	return os.WriteFile(cacheDir("cli-openresty"), bytes.TrimSpace(out.Bytes()), 0o600)
-}
+func graftPath() string { return clitest.Graft() }
 
 func execute(cmd *exec.Cmd) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -58,14 +34,11 @@ func execute(cmd *exec.Cmd) error {
 // openResty is the ID of the OpenResty equivalent, which is then in the host's store.
 func (h *host) openResty() string {
 	h.t.Helper()
-	id, err := os.ReadFile(cacheDir("cli-openresty"))
+	id, err := clitest.OpenResty(h.state)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if err := os.CopyFS(filepath.Join(h.state, "artifacts"), os.DirFS(filepath.Join(sharedState(), "artifacts"))); err != nil && !errors.Is(err, os.ErrExist) {
-		h.t.Fatal(err)
-	}
-	return string(id)
+	return id
 }
 
 // host is an instance, and graft's state for it.

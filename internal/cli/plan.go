@@ -146,7 +146,7 @@ func showPlan(w io.Writer, p migrate.Plan, file string) {
 			indent(w, "→ "+c.Remedy)
 		}
 	}
-	fmt.Fprintf(w, "%d checks: %d blockers, %d warnings, %d notes, %d in order\n\n",
+	fmt.Fprintf(w, "%d checks: %d blockers, %d warnings, %d notes, %d in order; graft traps ID explains one\n\n",
 		len(p.Checks), counts[preflight.Blocker], counts[preflight.Warning], counts[preflight.Note], counts[preflight.OK])
 	for n, s := range p.Steps {
 		act := s.Does

@@ -25,8 +25,8 @@ type Root struct {
 	Dir string
 }
 
-// rootPackages are installed beside the essential ones.
-var rootPackages = []string{"systemd", "systemd-sysv", "dbus", "nginx", "procps", "iproute2"}
+// rootPackages are installed beside the essential ones; [Release] is linked to libpcre3.
+var rootPackages = []string{"systemd", "systemd-sysv", "dbus", "nginx", "procps", "iproute2", "libpcre3"}
 
 // RootArchive is a directory of a [Root]: an archive of all its packages, the
 // only one that its apt knows. So apt-get works there without a network, and a

@@ -20,6 +20,11 @@ type examination struct {
 	build nginx.Build // what the target says of itself at its place here
 	paths nginx.Paths // what it would read and write with the master's arguments
 
+	service    service // the systemd unit of the instance, or the host's nginx.service
+	serviceErr error
+	errands    []errand // what starts, stops or reloads nginx by itself
+	errandsErr error
+
 	// In isolation: the running binary's `-t`, the target's `-Vh` under an empty environment, and its
 	// `-t` under the environment that the old master would hand it.
 	oldTest, newHelp, newTest outcome
@@ -32,16 +37,15 @@ func examine(ctx context.Context, s Subject) (*examination, error) {
 	if s.Sandboxed == nil {
 		s.Sandboxed = sandbox.Command
 	}
-	e := &examination{Subject: s, binary: realPath(s), build: s.Target.Manifest.Build}
-	var names []string
-	for _, h := range s.Instance.Config.Hostnames() {
-		names = append(names, h.Name)
-	}
-	e.paths = e.build.Paths(s.Instance.Options, s.Instance.Cwd, s.Instance.Config.Value("pid"))
+	e := gather(ctx, s)
 	if !s.Instance.MountNamespace {
 		e.oldTest = outcome{err: errors.New("the master sees other files than graft does")}
 		e.newHelp, e.newTest = e.oldTest, e.oldTest
 		return e, nil
+	}
+	var names []string
+	for _, h := range s.Instance.Config.Hostnames() {
+		names = append(names, h.Name)
 	}
 	b := bench{Subject: s, path: e.binary}
 	var wg sync.WaitGroup
@@ -56,6 +60,15 @@ func examine(ctx context.Context, s Subject) (*examination, error) {
 	}
 	e.paths = e.build.Paths(s.Instance.Options, s.Instance.Cwd, s.Instance.Config.Value("pid"))
 	return e, nil
+}
+
+// gather finds out what can be read, without trying the binaries.
+func gather(ctx context.Context, s Subject) *examination {
+	e := &examination{Subject: s, binary: realPath(s), build: s.Target.Manifest.Build}
+	e.paths = e.build.Paths(s.Instance.Options, s.Instance.Cwd, s.Instance.Config.Value("pid"))
+	e.service, e.serviceErr = readService(ctx, s.Instance.Supervisor)
+	e.errands, e.errandsErr = readErrands(s.Instance.Paths.Pid)
+	return e
 }
 
 func (e *examination) tryTarget(ctx context.Context, b bench, names []string) {

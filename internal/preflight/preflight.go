@@ -58,6 +58,7 @@ type Check struct {
 	Severity Severity `json:"severity"`
 	Evidence string   `json:"evidence"` // what was read, and where: path, pid, file:line
 	Remedy   string   `json:"remedy"`   // the exact command or configuration line; empty if there is nothing to do
+	Page     string   `json:"page"`     // of the documentation; `graft traps ID` shows it
 }
 
 // Worst is the severity that decides: a single blocker blocks. No checks at all block too.
@@ -91,8 +92,8 @@ func Run(ctx context.Context, s Subject) ([]Check, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preflight: %w", err)
 	}
-	checks := make([]Check, 0, len(catalogue))
-	for _, entry := range catalogue {
+	var checks []Check
+	for _, entry := range Catalogue() {
 		checks = append(checks, entry.ask(e))
 	}
 	if err := ctx.Err(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,28 @@ func run(t testing.TB, s Subject) map[string]Check {
 	for _, c := range list {
 		checks[c.ID] = c
 	}
+	for _, entry := range Catalogue() {
+		if c := checks[entry.ID]; !slices.Contains(entry.Answers, c.Severity) {
+			t.Errorf("%s answers %v, the catalogue tells of %v only: %s", entry.ID, c.Severity, entry.Answers, c.Evidence)
+		}
+	}
 	return checks
+}
+
+// asked makes one check that needs no trial of the binaries, and fails the test unless it answers as [found] tells.
+func asked(t testing.TB, s Subject, id string, want Severity, words ...string) {
+	t.Helper()
+	for _, entry := range Catalogue() {
+		if entry.ID == id {
+			c := entry.ask(gather(t.Context(), s))
+			if !slices.Contains(entry.Answers, c.Severity) {
+				t.Errorf("%s answers %v, the catalogue tells of %v only", id, c.Severity, entry.Answers)
+			}
+			found(t, map[string]Check{id: c}, id, want, words...)
+			return
+		}
+	}
+	t.Fatalf("%s is not in the catalogue", id)
 }
 
 // found fails the test unless the check is of that severity and its evidence holds the words.
@@ -158,6 +180,9 @@ func TestAHealthyInstanceIsQuiet(t *testing.T) {
 		}
 		if c.Evidence == "" {
 			t.Errorf("%s: no evidence", c.ID)
+		}
+		if c.Page != "docs/traps/"+c.ID+".md" {
+			t.Errorf("%s: its page is %q", c.ID, c.Page)
 		}
 	}
 	if text, err := json.Marshal(list[len(list)-1]); err != nil || !strings.Contains(string(text), `"severity":"ok"`) {

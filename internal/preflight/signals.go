@@ -34,6 +34,10 @@ func usr2Ignored(e *examination) Check {
 		return blocker("remove `daemon off;` and let nginx daemonize (systemd: Type=forking with PIDFile=), then restart; under Docker start a new container instead",
 			"daemon off (%s): nginx ignores USR2 as long as the process that started it, %s, is its parent", e.where("daemon"), e.process(stat.PPID))
 	}
+	if why, shown := e.attached(); shown {
+		return blocker("restart nginx with what the files say now, so that it daemonizes: "+e.restart(),
+			"%s runs with daemon off, although the files do not say so any more: %s", e.master(), why)
+	}
 	return parentOf(e, stat)
 }
 

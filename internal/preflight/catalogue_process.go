@@ -1,0 +1,103 @@
+package preflight
+
+// processTraps are those of signals and of the tree of processes, in the order in which they would strike.
+var processTraps = []Entry{
+	{
+		ID: "upgrade-under-way", look: upgradeUnderWay, files: true,
+		Answers: []Severity{Blocker, Warning, OK},
+		What:    "An earlier upgrade is unfinished: two masters live, or it left its .oldbin.",
+		Looks:   "The masters above and below this one, and whose pid `.oldbin` holds.",
+		Remedy:  "Finish it (`kill -QUIT` the old master) or take it back; remove a stale `.oldbin`.",
+	},
+	{
+		ID: "usr2-ignored", look: usr2Ignored,
+		Answers: []Severity{Blocker, Warning, OK},
+		What:    "nginx ignores USR2, and only its error log tells.",
+		Looks:   "nginx's own condition: `daemon` in the files and in `-g`, the master's parent, the version (before 1.13.8 only a child of init obeys), a living older or newer master.",
+		Remedy:  "Start nginx daemonized (systemd: `Type=forking`); in a container start a new container instead.",
+	},
+	{
+		ID: "winch-ignored", look: winchIgnored,
+		Answers: []Severity{Blocker, OK},
+		What:    "nginx ignores WINCH, and the old workers stay beside the new ones.",
+		Looks:   "nginx's own condition: `daemon` in the files and in `-g`, whether USR2 bore the master, and its standard output (`/proc/PID/fd/1`), which tells what was in effect when it started.",
+		Remedy:  "Start nginx daemonized.",
+	},
+	{
+		ID: "usr2-poison", look: usr2Poison, files: true,
+		Answers: []Severity{Blocker, Warning, OK},
+		What:    "nginx cannot rename its pid file at USR2, and from then on every HUP adds workers.",
+		Looks:   "The pid file names this master; its directory takes a new file: read-only mounts, free inodes, immutable flags, permission bits for the master's user, a trial.",
+		Remedy:  "Write the pid into the file, or make the directory writable. Never send USR2 before.",
+	},
+	{
+		ID: "hup-old-doubles", look: hupOldDoubles, files: true,
+		Answers: []Severity{Warning, Note, OK},
+		What:    "A reload reaches the old master while a newer one lives: it starts its workers again, beside those it has.",
+		Looks:   "`ExecReload` of the unit (`$MAINPID` is the old master), and what reloads by itself: cron, systemd timers, certbot's hooks, logrotate, monit.",
+		Remedy:  "Reload the new master (`kill -HUP $(cat PIDFILE)`), or not at all before `graft finish`.",
+	},
+	{
+		ID: "argv0-relative", look: argv0Relative, files: true,
+		Answers: []Severity{Blocker, Warning, Note, OK},
+		What:    "nginx executes argv[0] without PATH, and finds nothing.",
+		Looks:   "`argv[0]` from the master's title, a relative one resolved from `/proc/PID/cwd`; an executable file lies there.",
+		Remedy:  "Start nginx by its absolute path, once.",
+	},
+	{
+		ID: "argv-reused", look: argvReused, files: true,
+		Answers: []Severity{Blocker, Warning, OK},
+		What:    "The old arguments mean another configuration to the new binary, or are unknown to it.",
+		Looks:   "The conf path that both binaries derive from the same arguments; `-e` and a target before 1.19.5; whether the arguments are certain.",
+		Remedy:  "Build with the running nginx's `--conf-path`, or restart it with `-c`.",
+	},
+	{
+		ID: "env-stripped", look: envStripped, files: true,
+		Answers: []Severity{Blocker, Warning, Note, OK},
+		What:    "The new master gets almost no environment, so what worked in a shell fails.",
+		Looks:   "The target run twice in isolation: with what USR2 hands on, and with graft's own environment.",
+		Remedy:  "Give the target an rpath, or keep the variable with `env`.",
+	},
+	{
+		ID: "pid-gap", look: pidGap, files: true,
+		Answers: []Severity{Warning, Note, OK},
+		What:    "There is no pid file while the new master starts: what starts nginx then starts another one.",
+		Looks:   "Cron, systemd timers, certbot's hooks and nginx plugin, logrotate and monit, for commands that start, stop or reload nginx; `init_by_lua`, which makes that time long.",
+		Remedy:  "Hold these back until `graft finish`.",
+	},
+	{
+		ID: "quit-too-early", look: quitTooEarly, files: true,
+		Answers: []Severity{Warning, Note, OK},
+		What:    "QUIT to the old master before the new one serves is an outage; that a pid file exists proves nothing.",
+		Looks:   "An empty pid file, as `nginx -t` leaves it; `init_by_lua`. In the migration: whose pid the file holds, which binary that runs, its workers, and an answer from each address.",
+		Remedy:  "Let graft send it (`graft finish`).",
+	},
+	{
+		ID: "rollback-order", look: rollbackOrder,
+		Answers: []Severity{Warning, Note, OK},
+		What:    "A rollback in the wrong order leaves nobody who serves, or orphaned workers, or no unix sockets.",
+		Looks:   "Whether two masters live; unix sockets and a target before 1.19.1. In the rollback: HUP to the old master, its workers answer, QUIT to the new one, no process runs its binary.",
+		Remedy:  "Let graft do it (`graft rollback`); never KILL or TERM the new master.",
+	},
+	{
+		ID: "pid-path-differs", look: pidPathDiffers, files: true,
+		Answers: []Severity{Blocker, Warning, OK},
+		What:    "The new binary writes its pid file elsewhere.",
+		Looks:   "The pid path in effect under both binaries.",
+		Remedy:  "Write `pid PATH;` into the configuration.",
+	},
+	{
+		ID: "systemd-unit", look: systemdUnit, files: true,
+		Answers: []Severity{Blocker, Warning, OK},
+		What:    "systemd loses the master at the final QUIT and stops the unit, with all processes.",
+		Looks:   "`Type`, `PIDFile`, `MainPID`, `KillMode`, `Restart` and `ExecReload` as `systemctl show` tells them, or the unit and its drop-ins where systemd does not run.",
+		Remedy:  "`Type=forking` with `PIDFile=` the file that nginx writes.",
+	},
+	{
+		ID: "cold-start-differs", look: coldStartDiffers, files: true,
+		Answers: []Severity{Blocker, Warning, Note, OK},
+		What:    "A restart or reboot after the swap starts with another configuration than now.",
+		Looks:   "`ExecStart` and `PIDFile` of the systemd unit with its drop-ins, or the init script, resolved under the target's compiled-in paths.",
+		Remedy:  "Write `-c` into the unit, or build with the same paths.",
+	},
+}
