@@ -12,9 +12,6 @@ import (
 // suffix of the name that the package's file has while another lies in its place.
 const suffix = ".graft-distrib"
 
-// local is who dpkg says diverts if no package does.
-const local = "LOCAL"
-
 // Guard is what a migration does about the package manager. The zero Guard does nothing.
 type Guard struct {
 	Owner  Owner  `json:"owner,omitzero"`

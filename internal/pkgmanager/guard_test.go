@@ -85,6 +85,21 @@ func (s *site) swap() (back func()) {
 	return func() { s.write(binary, old, 0o755) }
 }
 
+// lock takes dpkg's lock, as an apt at work does.
+func (s *site) lock() (unlock func()) {
+	s.t.Helper()
+	f, err := os.OpenFile(s.path("/var/lib/dpkg/lock-frontend"), os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	// The lock of an open file, which is another's even for this process.
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() { f.Close() }
+}
+
 // state is all that a guard touches.
 func (s *site) state() string {
 	s.t.Helper()
@@ -344,24 +359,16 @@ func TestPackageManagerGuardOfAnEarlierMigrationStays(t *testing.T) {
 
 func TestPackageManagerAtWorkIsWaitedFor(t *testing.T) {
 	s := newSite(t)
-	f, err := os.OpenFile(s.path("/var/lib/dpkg/lock-frontend"), os.O_RDWR|os.O_CREATE, 0o640)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The lock of another open file, as that of another process is.
-	whole := unix.Flock_t{Type: unix.F_WRLCK}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
-		t.Fatal(err)
-	}
+	unlock := s.lock()
 	before := s.state()
 	g := s.host.Consider(t.Context(), binary, "")
-	err = s.host.Protect(t.Context(), s.dir, g, 200*time.Millisecond)
+	err := s.host.Protect(t.Context(), s.dir, g, 200*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "package manager is at work") || s.state() != before {
 		t.Errorf("%v\n%s", err, s.state())
 	}
 	go func() {
 		time.Sleep(100 * time.Millisecond)
-		f.Close()
+		unlock()
 	}()
 	if err := s.host.Protect(t.Context(), s.dir, g, 20*time.Second); err != nil {
 		t.Error(err)

@@ -193,7 +193,6 @@ func (m *machine) serves(sum string) {
 func TestPackageManagerRunsInEveryPhaseOfAMigration(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	before := m.state()
 	plan := m.plan()
 	for _, told := range []string{"dpkg-divert --local --no-rename --divert /usr/sbin/nginx.graft-distrib --add /usr/sbin/nginx", "/usr/sbin/policy-rc.d", "/etc/needrestart/conf.d/graft.conf"} {
 		if !strings.Contains(plan, told) {
@@ -202,7 +201,7 @@ func TestPackageManagerRunsInEveryPhaseOfAMigration(t *testing.T) {
 	}
 	// planned: nothing is guarded yet, and a plan on which apt has gone over is stale.
 	m.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 104\n", 0o700)
-	before = m.state()
+	before := m.state()
 	m.Run(t, "apt-get", "-q", "-y", "install", "--reinstall", "nginx", "nginx-common")
 	m.graft(8, "", append([]string{"apply", "/root/plan", "--no-rehearsal"}, quick...)...)
 
@@ -291,6 +290,20 @@ func TestPackageManagerAndAKilledGraft(t *testing.T) {
 			m.agrees()
 		})
 	}
+	t.Run("apt at work on the way back", func(t *testing.T) {
+		m.apply(0, "", "--until", "overlap")
+		m.graft(-1, "GRAFT_FAULT=after-rename-put-back", "rollback")
+		unlock := m.lock()
+		if out := m.graft(6, "", "resume", "--patience", "300ms"); !strings.Contains(out, "package manager is at work") {
+			t.Errorf("it does not say why:\n%s", out)
+		}
+		m.serves(m.old)
+		unlock()
+		m.graft(0, "", "rollback")
+		if after := m.state(); after != before || m.disk() != m.old {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	})
 	for _, then := range []string{"rollback", "resume"} {
 		t.Run("the way back from finished/"+then, func(t *testing.T) {
 			m.apply(0, "")
