@@ -218,6 +218,30 @@ func TestPackageManagerFindsWhatItKnowsOnceTheGuardIsLifted(t *testing.T) {
 	s.agrees()
 }
 
+// The package has /bin/login, and /bin is a link to /usr/bin: what dpkg must be told is its own name.
+func TestPackageManagerDivertsTheNameThatItHas(t *testing.T) {
+	s := newSite(t)
+	const file = "/usr/bin/login"
+	content, diversions := s.read(file), s.read("/var/lib/dpkg/diversions")
+	g := s.host.Consider(t.Context(), file, "")
+	if g.Owner.Path != "/bin/login" {
+		t.Fatalf("%+v", g)
+	}
+	if err := s.host.Protect(t.Context(), s.dir, g, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	s.write(file, "another binary", 0o755)
+	chroot(t, s.root, "apt-get", "-q", "-y", "install", "--reinstall", "login")
+	if s.read(file) != "another binary" {
+		t.Error("dpkg has overwritten the file at the path")
+	}
+	s.write(file, content, 0o755)
+	s.lift()
+	if out := chroot(t, s.root, "dpkg", "-V", "login"); out != "" || s.read("/var/lib/dpkg/diversions") != diversions {
+		t.Errorf("%s%s", out, s.read("/var/lib/dpkg/diversions"))
+	}
+}
+
 func TestPackageManagerGetsItsPlaceBackAfterAnUpgrade(t *testing.T) {
 	s := newSite(t)
 	before := s.state()

@@ -147,13 +147,14 @@ func (h Host) lift(ctx context.Context, dir string, r Record) (l Lifted, err err
 			return l, err
 		}
 	}
-	if r.GaveBack != "" {
-		l.Upgraded = r.Owner.Package
-		if owner, err := h.dpkgKnows(ctx, r.Owner.Path); err == nil && owner != nil {
-			l.Upgraded = owner.String()
-		}
-		l.Upgraded += " was installed meanwhile: its file is at " + r.Owner.Path + " now, and what serves is older until it is restarted"
+	if r.GaveBack == "" {
+		return l, forget(dir) // a state disk that is full has no room for another word
 	}
+	l.Upgraded = r.Owner.Package
+	if owner, err := h.dpkgKnows(ctx, r.Owner.Path); err == nil && owner != nil {
+		l.Upgraded = owner.String()
+	}
+	l.Upgraded += " was installed meanwhile: its file is at " + r.Owner.Path + " now, and what serves is older until it is restarted"
 	r.Lifted = true
 	return l, r.write(dir)
 }

@@ -22,7 +22,8 @@ type Record struct {
 	// GaveBack is the hash of the file that lies at the path again, if it is not the one that the
 	// migration found: the package was upgraded meanwhile.
 	GaveBack string `json:"gave_back,omitempty"`
-	// Lifted: nothing of it is left on the host.
+	// Lifted: nothing of it is left on the host, and GaveBack is still worth knowing. Otherwise there is no
+	// record then.
 	Lifted bool `json:"lifted,omitempty"`
 }
 
@@ -51,4 +52,12 @@ func (r Record) write(dir string) error {
 		return err
 	}
 	return durable.Replace("guard", filepath.Join(dir, recordFile), strings.NewReader(string(data)+"\n"), durable.Private(0o600))
+}
+
+// forget removes the record in dir.
+func forget(dir string) error {
+	if err := removeFile(filepath.Join(dir, recordFile)); err != nil {
+		return err
+	}
+	return durable.SyncDir(dir)
 }
