@@ -36,6 +36,7 @@ func (r *runFlags) add(cmd *cobra.Command) {
 	f.Int64Var(&r.options.MinRequests, "min-requests", d.MinRequests, "requests in the access log that a gate asks for")
 	f.Float64Var(&r.options.ProbeRate, "probe-rate", d.ProbeRate, "graft's own requests per second and listening address")
 	f.DurationVar(&r.options.Patience, "patience", d.Patience, "how long a new master's start, or workers coming and going, may take")
+	f.BoolVar(&r.options.NoPackageGuard, "no-package-guard", false, "let the package manager overwrite the binary and restart nginx meanwhile")
 	f.BoolVar(&r.detach, "detach", false, "go on in the background, whatever happens to this terminal")
 	f.BoolVar(&r.options.Stay, "stay", false, "where a gate holds, go on watching")
 	_ = f.MarkHidden("stay") // what --detach gives to the graft in the background
@@ -122,6 +123,11 @@ func (a *app) migrateCommand() *cobra.Command {
 			plan, err := a.plan(ctx, i, built.Artifact)
 			if err != nil {
 				return err
+			}
+			if !flags.options.NoPackageGuard {
+				if plan, err = guarded(ctx, plan, i); err != nil {
+					return err
+				}
 			}
 			if !a.quiet {
 				a.showPlan(a.Err, plan, "")

@@ -96,7 +96,7 @@ func detachedArgs(args []string, plan string) []string {
 	}
 	flags := []string{"--until", "--overlap", "--park", "--undetermined", "--min-requests", "--probe-rate", "--patience"}
 	for i, arg := range args {
-		if plan != "" && arg == "--no-rehearsal" {
+		if plan != "" && arg == "--no-rehearsal" || arg == "--no-package-guard" || strings.HasPrefix(arg, "--no-package-guard=") {
 			command = append(command, arg)
 		}
 		name, _, glued := strings.Cut(arg, "=")

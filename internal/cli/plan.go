@@ -14,6 +14,7 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/migrate"
 	"graft/internal/nginx"
+	"graft/internal/pkgmanager"
 	"graft/internal/preflight"
 )
 
@@ -38,6 +39,9 @@ func (a *app) planCommand() *cobra.Command {
 			}
 			plan, err := a.plan(cmd.Context(), i, target)
 			if err != nil {
+				return err
+			}
+			if plan, err = guarded(cmd.Context(), plan, i); err != nil {
 				return err
 			}
 			if out != "" {
@@ -94,6 +98,11 @@ func (a *app) plan(ctx context.Context, i nginx.Instance, target artifact.Artifa
 		return migrate.Plan{}, err
 	}
 	return migrate.NewPlan(a.fs, i, target, checks)
+}
+
+// guarded adds to a plan what keeps the package manager from the file.
+func guarded(ctx context.Context, plan migrate.Plan, i nginx.Instance) (migrate.Plan, error) {
+	return plan.Guarded(pkgmanager.Host{Root: "/"}.Consider(ctx, plan.Old.Binary, i.Supervisor.Unit))
 }
 
 // verdictOf is the exit code that a plan deserves.

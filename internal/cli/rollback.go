@@ -163,13 +163,14 @@ func (a *app) recall(cmd *cobra.Command, flags *runFlags) error {
 		flags.options.Until = migrate.Finished // it got where it was to stop: going on leads further
 	}
 	for name, set := range map[string]func(){
-		"until":        func() { flags.options.Until = given.Until },
-		"overlap":      func() { flags.options.Overlap = given.Overlap },
-		"park":         func() { flags.options.Park = given.Park },
-		"undetermined": func() { flags.options.Undetermined = given.Undetermined },
-		"min-requests": func() { flags.options.MinRequests = given.MinRequests },
-		"probe-rate":   func() { flags.options.ProbeRate = given.ProbeRate },
-		"patience":     func() { flags.options.Patience = given.Patience },
+		"until":            func() { flags.options.Until = given.Until },
+		"overlap":          func() { flags.options.Overlap = given.Overlap },
+		"park":             func() { flags.options.Park = given.Park },
+		"undetermined":     func() { flags.options.Undetermined = given.Undetermined },
+		"min-requests":     func() { flags.options.MinRequests = given.MinRequests },
+		"probe-rate":       func() { flags.options.ProbeRate = given.ProbeRate },
+		"no-package-guard": func() { flags.options.NoPackageGuard = given.NoPackageGuard },
+		"patience":         func() { flags.options.Patience = given.Patience },
 	} {
 		if cmd.Flags().Changed(name) {
 			set()

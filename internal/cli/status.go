@@ -13,6 +13,7 @@ import (
 	"graft/internal/guard"
 	"graft/internal/journal"
 	"graft/internal/migrate"
+	"graft/internal/pkgmanager"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -159,14 +160,16 @@ func describe(e journal.Event) string {
 		string(migrate.Unstage):  "remove the runtime again",
 		"reread":                 "systemd reads the unit's PIDFile again",
 		"reopen":                 "USR1 to a master that writes to rotated logs",
+		string(migrate.Unguard):  "end the guard against the package manager",
 	}
 	var data struct {
-		Reason string   `json:"reason"`
-		Why    []string `json:"why"`
-		ID     string   `json:"id"`
-		Over   bool     `json:"over"`
-		Found  string   `json:"evidence"`
-		Remedy string   `json:"remedy"`
+		Reason string            `json:"reason"`
+		Why    []string          `json:"why"`
+		ID     string            `json:"id"`
+		Over   bool              `json:"over"`
+		Found  string            `json:"evidence"`
+		Remedy string            `json:"remedy"`
+		Guard  pkgmanager.Lifted `json:"guard"`
 
 		Follows guard.Consequence `json:"follows"`
 		migrate.Verified
@@ -204,6 +207,8 @@ func describe(e journal.Event) string {
 		return ""
 	case e.Event == journal.Intent:
 		return words[e.Step]
+	case data.Guard.String() != "":
+		return "  done: " + data.Guard.String()
 	case e.Event == journal.Failed:
 		return "  failed: " + data.Reason
 	case data.Master.PID != 0:

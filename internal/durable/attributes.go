@@ -105,6 +105,9 @@ func xattrNames(path string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		if size == 0 { // overlayfs counts its own and does not list them
+			return nil, nil
+		}
 		return strings.Split(strings.TrimSuffix(string(buf[:size]), "\x00"), "\x00"), nil
 	}
 }

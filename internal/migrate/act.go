@@ -16,6 +16,7 @@ import (
 	"graft/internal/fault"
 	"graft/internal/gate"
 	"graft/internal/nginx"
+	"graft/internal/pkgmanager"
 	"graft/internal/procfs"
 )
 
@@ -23,7 +24,7 @@ import (
 func (e *Engine) do(ctx context.Context, action Action, seen Seen) (any, error) {
 	switch action {
 	case Stage:
-		return e.stage()
+		return e.stage(ctx)
 	case Swap:
 		return nil, e.swap()
 	case Start:
@@ -47,12 +48,14 @@ func (e *Engine) do(ctx context.Context, action Action, seen Seen) (any, error) 
 	case PutBack:
 		return nil, e.putBack(ctx, seen)
 	case Unstage:
-		return e.unstage()
+		return e.unstage(ctx)
+	case Unguard:
+		return e.unguard(ctx)
 	}
 	return nil, fmt.Errorf("no such action: %q", action)
 }
 
-func (e *Engine) stage() (any, error) {
+func (e *Engine) stage(ctx context.Context) (any, error) {
 	target, err := e.artifact()
 	if err != nil {
 		return nil, err
@@ -64,6 +67,12 @@ func (e *Engine) stage() (any, error) {
 	backup, err := artifact.TakeBackup(e.fs.Path(old.Master.PID, "exe"), old.Exe.SHA256, filepath.Join(e.rec.Dir, backupDir))
 	if err != nil {
 		return nil, err
+	}
+	// Before the runtime: what is staged is guarded.
+	if guard := e.rec.Plan.Guard; guard != nil && !e.opts.NoPackageGuard {
+		if err := e.packages.Protect(ctx, e.rec.Dir, *guard, e.opts.Patience); err != nil {
+			return nil, fmt.Errorf("%w (--no-package-guard does without)", err)
+		}
 	}
 	placed, err := target.Place("/", e.rec.Dir)
 	if err != nil {
@@ -367,8 +376,26 @@ func (e *Engine) putBack(ctx context.Context, seen Seen) error {
 	return backup.PutBack(path)
 }
 
-// unstage takes the runtime away again. The backup stays.
-func (e *Engine) unstage() (any, error) {
+// unguarded is what the journal tells of a guard that was taken back.
+type unguarded struct {
+	Guard pkgmanager.Lifted `json:"guard,omitzero"`
+}
+
+// unguard ends what only a migration under way needs. One that takes another back leaves the file to the
+// package again.
+func (e *Engine) unguard(ctx context.Context) (any, error) {
+	if e.rec.Plan.Returns == "" {
+		return nil, e.packages.Relax(e.rec.Dir)
+	}
+	lifted, err := e.packages.Lift(ctx, guardDir(e.rec.Dir, e.rec.Plan), e.opts.Patience)
+	if err != nil {
+		return nil, err
+	}
+	return unguarded{lifted}, nil
+}
+
+// unstage takes the runtime away again, and the guard. The backup stays.
+func (e *Engine) unstage(ctx context.Context) (any, error) {
 	if err := artifact.RemoveLeftovers(e.rec.Plan.Old.Binary); err != nil {
 		return nil, err
 	}
@@ -376,9 +403,16 @@ func (e *Engine) unstage() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	var lifted pkgmanager.Lifted
+	if e.rec.Plan.Returns == "" { // a return that turned leaves the guard of the migration that stays
+		if lifted, err = e.packages.Lift(ctx, e.rec.Dir, e.opts.Patience); err != nil {
+			return nil, err
+		}
+	}
 	return struct {
 		Left []string `json:"left,omitempty"`
-	}{left}, nil
+		unguarded
+	}{left, unguarded{lifted}}, nil
 }
 
 // awaitWorkers waits until exactly n workers of the master accept.

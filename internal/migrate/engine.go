@@ -15,6 +15,7 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/gate"
 	"graft/internal/journal"
+	"graft/internal/pkgmanager"
 	"graft/internal/procfs"
 )
 
@@ -54,6 +55,8 @@ type Options struct {
 	// Patience bounds how long a change may take to show: a new master's start (init_by_lua
 	// included), workers that come or stop accepting.
 	Patience time.Duration `json:"patience_ns"`
+	// NoPackageGuard: nothing keeps the package manager from the file.
+	NoPackageGuard bool `json:"no_package_guard,omitempty"`
 	// Stay: where a gate holds, go on watching instead of ending the run. Nobody waits for it.
 	Stay bool `json:"stay,omitempty"`
 }
@@ -94,6 +97,7 @@ type Engine struct {
 	rec      Record
 	artifact func() (artifact.Artifact, error)
 	fs       procfs.FS
+	packages pkgmanager.Host
 	journal  *journal.Journal
 	opts     Options
 	log      *slog.Logger
@@ -136,7 +140,7 @@ func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		rec: rec, artifact: d.Artifact, fs: d.FS, journal: j, opts: opts, log: d.Log, emit: d.Emit, orders: d.Orders,
+		rec: rec, artifact: d.Artifact, fs: d.FS, packages: pkgmanager.Host{Root: "/"}, journal: j, opts: opts, log: d.Log, emit: d.Emit, orders: d.Orders,
 		obs: newObserver(d.FS, rec.Plan, rec.Dir), guards: newGuards(d.FS, rec, events), intent: memory(events), failed: make(map[Action]int), watched: make(map[Phase]time.Duration), events: events,
 	}
 	for _, event := range events {
@@ -284,7 +288,12 @@ func (e *Engine) act(ctx context.Context, action Action, seen Seen) (*Outcome, e
 		return nil, errors.Join(err, noteErr)
 	}
 	e.failed[action]++
-	if e.intent.Goal != RolledBack {
+	if action == Unguard && e.rec.Plan.Returns == "" {
+		e.intent.Relaxed = true
+		return nil, nil
+	}
+	// A return that has finished and waits for dpkg has nothing to turn back to.
+	if e.intent.Goal != RolledBack && action != Unguard {
 		return nil, e.turn(fmt.Sprintf("%s: %v", action, err))
 	}
 	if e.failed[action] < 3 {

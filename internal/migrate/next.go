@@ -19,6 +19,9 @@ type Intent struct {
 	// Revived: HUP was announced for the old master, to bring its workers back. A second one would
 	// double them.
 	Revived bool
+	// Relaxed: what of the package guard ends with the migration was to be taken back once. A failure
+	// there is no reason to give up a finished migration.
+	Relaxed bool
 }
 
 // Action is the one thing to do next.
@@ -40,6 +43,7 @@ const (
 	Rescue   Action = "rescue"   // HUP to the one master that is left, which has no workers
 	PutBack  Action = "put-back" // put the old binary back at the path
 	Unstage  Action = "unstage"  // remove what stage placed, but for the backup
+	Unguard  Action = "unguard"  // take back what of the package guard is no longer needed
 	Settle   Action = "settle"   // something sent earlier may still be being carried out: look again, for a while
 	Drain    Action = "drain"    // a master that was told to go ends with its last connection: wait, however long
 	Return   Action = "return"   // finished already: going back is a migration of its own
@@ -123,6 +127,8 @@ func forward(seen Seen, phase Phase, intent Intent, verdict analysis.Verdict) (A
 			return Release, ""
 		case len(seen.Orphans.Leaving) > 0:
 			return Drain, ""
+		case seen.Guarded && !intent.Relaxed:
+			return Unguard, ""
 		}
 		return Stop, ""
 	}

@@ -88,6 +88,7 @@ type world struct {
 	*rapid.T
 	disk            Content
 	staged, begun   bool
+	guarded         bool // by what a finished migration does not need
 	old, young      nginxModel
 	restarted       bool       // the old master is not the one of the plan
 	orphans         nginxModel // the workers of a master that was killed
@@ -142,6 +143,7 @@ func (w *world) command() (Phase, bool) {
 			}
 			return phase, phase == Finished
 		case Return:
+			w.guarded = false // by the migration that follows
 			return Finished, true
 		case Halt:
 			if w.old.alive || w.young.alive {
@@ -186,6 +188,7 @@ func (w *world) guarantee(action Action, verdict analysis.Verdict) {
 		{[]Action{Finish}, verdict == analysis.Pass && w.intent.Verified, "only a gate that passed ends the old master"},
 		{[]Action{Park, Finish}, youngServes, "the old workers go only while the new ones accept"},
 		{[]Action{Withdraw, Dismiss}, oldServes, "the new workers go only while the old ones accept"},
+		{[]Action{Unguard}, !w.old.alive && w.orphans.workers+w.orphans.leaving == 0, "the guard is for as long as an old process runs"},
 		{[]Action{Release}, oldServes || youngServes, "orphans go only while the workers of the master that is left accept"},
 		{[]Action{Swap, Start}, !w.intent.Verified, "a new master that ended is not tried again"},
 		{[]Action{Start}, !w.oldbin && !w.forking, "a second USR2 finds the pid file renamed"},
@@ -250,7 +253,7 @@ func (w *world) act(action Action) error {
 func (w *world) send(action Action) (awaited func() bool) {
 	switch action {
 	case Stage:
-		w.begun = true
+		w.begun, w.guarded = true, true
 		if w.killed() {
 			return nil
 		}
@@ -260,7 +263,9 @@ func (w *world) send(action Action) (awaited func() bool) {
 		if w.killed() {
 			return nil
 		}
-		w.begun = false
+		w.begun, w.guarded = false, false
+	case Unguard:
+		w.guarded = false
 	case Swap:
 		w.disk = NewContent
 	case PutBack:
@@ -438,16 +443,16 @@ func (w *world) checkEnd(phase Phase) {
 		w.endConnection()
 	}
 	switch {
-	case phase == Finished && (w.disk != NewContent || w.old.alive || w.young.workers != fullWorkers):
+	case phase == Finished && (w.disk != NewContent || w.guarded || w.old.alive || w.young.workers != fullWorkers):
 		w.Fatalf("finished, and %s", w.seen())
-	case phase == RolledBack && (w.disk != OldContent || w.young.alive || w.begun || w.old.workers != fullWorkers || w.orphans.workers > 0):
+	case phase == RolledBack && (w.disk != OldContent || w.young.alive || w.begun || w.guarded || w.old.workers != fullWorkers || w.orphans.workers > 0):
 		w.Fatalf("rolled back, and %s", w.seen())
 	}
 }
 
 func (w *world) seen() Seen {
 	seen := Seen{
-		Disk: w.disk, Staged: w.staged, Begun: w.begun, Old: w.old.master(1), New: w.young.master(2),
+		Disk: w.disk, Staged: w.staged, Begun: w.begun, Guarded: w.guarded, Old: w.old.master(1), New: w.young.master(2),
 		Forking: w.forking, OldBin: w.oldbin, Restarted: w.restarted,
 	}
 	if seen.Disk == NewContent && seen.Staged && seen.Old.Alive() != seen.New.Alive() {

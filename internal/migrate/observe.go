@@ -12,6 +12,7 @@ import (
 
 	"graft/internal/artifact"
 	"graft/internal/nginx"
+	"graft/internal/pkgmanager"
 	"graft/internal/procfs"
 )
 
@@ -22,6 +23,8 @@ type observer struct {
 	dir  string // the migration's own: backup, placement
 	sums map[version]string
 	held map[nginx.Process]held
+	// gaveBack is the hash of the package's file that came to the path when the guard was lifted.
+	gaveBack string
 }
 
 // held are a master's sockets at one moment, and those of them that it listens on.
@@ -60,6 +63,8 @@ func (o *observer) content(path string) (Content, procfs.FileID, error) {
 		return NewContent, v.FileID, nil
 	case o.plan.Old.Exe.SHA256:
 		return OldContent, v.FileID, nil
+	case o.gaveBack:
+		return PackageContent, v.FileID, nil
 	}
 	return "", v.FileID, nil
 }
@@ -69,11 +74,21 @@ func (o *observer) look() (Seen, error) {
 	var seen Seen
 	var err error
 	var disk procfs.FileID
+	guard, err := o.guard()
+	if err != nil {
+		return Seen{}, err
+	}
 	seen.Disk, disk, err = o.content(o.plan.Old.Binary)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Seen{}, fmt.Errorf("look at the binary: %w", err)
 	}
 	seen.Begun, seen.Staged = o.staged()
+	if o.plan.Returns != "" {
+		seen.Guarded = guard.Up()
+	} else {
+		seen.Begun = seen.Begun || guard.Up()
+		seen.Guarded = guard.Up() && guard.Needrestart
+	}
 	tree, err := o.oldTree()
 	if err != nil {
 		return Seen{}, err
@@ -260,6 +275,21 @@ func (o *observer) master(t nginx.Tree) Master {
 		m.Quitting = o.quitting(listeners)
 	}
 	return m
+}
+
+// guard is the package guard that ends with this migration: its own, or that of the one it takes back.
+func (o *observer) guard() (pkgmanager.Record, error) {
+	guard, err := pkgmanager.ReadRecord(guardDir(o.dir, o.plan))
+	o.gaveBack = guard.GaveBack
+	return guard, err
+}
+
+// guardDir is the directory of the migration whose guard ends with this one.
+func guardDir(dir string, plan Plan) string {
+	if plan.Returns != "" {
+		return filepath.Join(filepath.Dir(dir), plan.Returns)
+	}
+	return dir
 }
 
 // staged tells whether staging has begun, and whether it is complete: the backup is there, and all of

@@ -36,6 +36,9 @@ type Content string
 const (
 	NewContent Content = "new"
 	OldContent Content = "old"
+	// PackageContent is a newer file of the package: it was installed during the migration and has been
+	// given back its place since.
+	PackageContent Content = "package"
 )
 
 // Master is one of the two masters as seen. The zero Master is gone.
@@ -56,9 +59,11 @@ type Seen struct {
 	Disk   Content `json:"disk"` // at the path that the old master's argv[0] names
 	Staged bool    `json:"staged"`
 	// Begun: staging has begun and is not, or not yet, complete.
-	Begun bool   `json:"begun,omitempty"`
-	Old   Master `json:"old"`
-	New   Master `json:"new"`
+	Begun bool `json:"begun,omitempty"`
+	// Guarded: something of the package guard is up that a finished migration does not need.
+	Guarded bool   `json:"guarded,omitempty"`
+	Old     Master `json:"old"`
+	New     Master `json:"new"`
 	// Restarted: the master that runs the old binary is not the one that the plan was made on.
 	Restarted bool `json:"restarted,omitempty"`
 	// Forking: the old master has a child that is neither worker nor new master yet: it is between
@@ -86,7 +91,7 @@ func (s Seen) Phase() (phase Phase, reason string) {
 		return Parked, ""
 	case s.Disk == "":
 		return Halted, "the file at the binary's path is neither the old nor the new binary: somebody else changed it; graft leaves it alone"
-	case s.New.Alive() && s.Disk == NewContent:
+	case s.New.Alive() && (s.Disk == NewContent || s.Disk == PackageContent):
 		return Finished, ""
 	case s.New.Alive():
 		return Halted, "the new binary runs alone, but the old one is on disk: the next restart would bring it back"

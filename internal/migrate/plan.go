@@ -17,6 +17,7 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/durable"
 	"graft/internal/nginx"
+	"graft/internal/pkgmanager"
 	"graft/internal/preflight"
 	"graft/internal/procfs"
 )
@@ -33,6 +34,8 @@ type Plan struct {
 	Steps       []Step            `json:"steps"`
 	Old         Old               `json:"old"`
 	Returns     string            `json:"returns,omitempty"` // the finished migration that this one takes back
+	// Guard keeps the package manager from the file; nil if no package owns it.
+	Guard *pkgmanager.Guard `json:"package_guard,omitempty"`
 }
 
 // Target is the binary to come.
@@ -141,6 +144,32 @@ func NewPlan(pfs procfs.FS, i nginx.Instance, a artifact.Artifact, checks []pref
 	if p.ID, err = p.hash(); err != nil {
 		return Plan{}, fmt.Errorf("plan: %w", err)
 	}
+	return p, nil
+}
+
+// Guarded is the plan with a guard against the package manager, which its steps tell of.
+func (p Plan) Guarded(g pkgmanager.Guard) (Plan, error) {
+	measures := g.Measures()
+	if len(measures) == 0 {
+		return p, nil
+	}
+	p.Guard = &g
+	var guard []Step
+	for _, m := range measures {
+		guard = append(guard, Step{Action: Stage, Does: m.Does, Path: m.Path})
+	}
+	p.Steps = append(guard, p.Steps...)
+	if g.Needrestart {
+		p.Steps = append(p.Steps, Step{Action: Unguard, Does: "needrestart may look at the binary again"})
+	}
+	if stays := g.Stays(); stays != "" {
+		p.Steps = append(p.Steps, Step{Action: Stop, Does: stays})
+	}
+	id, err := p.hash()
+	if err != nil {
+		return p, fmt.Errorf("plan: %w", err)
+	}
+	p.ID = id
 	return p, nil
 }
 

@@ -59,7 +59,7 @@ func (h Host) OwnerOf(ctx context.Context, path string) (*Owner, error) {
 	return nil, nil
 }
 
-// Below turns an absolute path of the host into one that this process can open.
+// below turns an absolute path of the host into one that this process can open.
 func (h Host) below(path string) string { return filepath.Join(h.Root, path) }
 
 // names lists those by which a package may know the file: where /sbin is a link to /usr/sbin, a

@@ -7,12 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"graft/internal/cli/clitest"
 	"graft/internal/nginxtest"
 	"graft/internal/pkgmanager"
 )
 
 // The tests here work on the database of a whole installation of the distribution, by its own dpkg.
-func TestMain(m *testing.M) { nginxtest.Main(m, nginxtest.FetchRoot) }
+func TestMain(m *testing.M) {
+	nginxtest.Main(m, nginxtest.FetchRoot, clitest.BuildGraft, clitest.BuildOpenResty)
+}
 
 const binary = "/usr/sbin/nginx"
 

@@ -9,15 +9,19 @@ import (
 	"strings"
 )
 
-// rpmDatabases are where rpm keeps it, by age of the distribution.
-var rpmDatabases = []string{"/usr/lib/sysimage/rpm", "/var/lib/rpm"}
-
 // rpmOwner asks rpm; nil if it is not here, has no database, or knows none of the names.
 func (h Host) rpmOwner(ctx context.Context, names []string) (*Owner, error) {
-	if !have("rpm") || !h.hasRPM() {
+	if !have("rpm") {
 		return nil, nil
 	}
+	there, err := h.hasRPM(ctx)
+	if err != nil || !there {
+		return nil, err
+	}
 	for _, name := range names {
+		if _, err := os.Lstat(h.below(name)); err != nil {
+			continue // rpm makes no difference between that and a failure
+		}
 		args := []string{"--query", "--queryformat", "%{NAME}\t%{VERSION}-%{RELEASE}\n", "--file", name}
 		if h.Root != "/" {
 			args = append([]string{"--root", h.Root}, args...)
@@ -38,14 +42,16 @@ func (h Host) rpmOwner(ctx context.Context, names []string) (*Owner, error) {
 	return nil, nil
 }
 
-// hasRPM tells whether there is a database, which Debian's rpm has not.
-func (h Host) hasRPM() bool {
-	for _, dir := range rpmDatabases {
-		for _, name := range []string{"rpmdb.sqlite", "Packages", "Packages.db"} {
-			if _, err := os.Stat(filepath.Join(h.below(dir), name)); err == nil {
-				return true
-			}
+// hasRPM tells whether there is a database: rpm makes one when it is asked.
+func (h Host) hasRPM(ctx context.Context) (bool, error) {
+	dir, err := run(ctx, "rpm", "--eval", "%{_dbpath}")
+	if err != nil {
+		return false, err
+	}
+	for _, name := range []string{"rpmdb.sqlite", "Packages.db", "Packages"} { // by age
+		if _, err := os.Stat(filepath.Join(h.below(strings.TrimSpace(dir)), name)); err == nil {
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
