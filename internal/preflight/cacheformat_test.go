@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"graft/internal/nginx"
 	"graft/internal/nginxtest"
@@ -92,6 +93,26 @@ func TestCacheFormat(t *testing.T) {
 
 func TestCacheFormatNeedsACache(t *testing.T) {
 	found(t, run(t, subject(t, nginxtest.Start(t, nginxtest.Options{}), hardened(t))), "cache-format", OK, "no *_cache_path")
+}
+
+func TestCacheFormatLooksForALimitedTime(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdee", "0123456789abcdef0123456789abcdef.0000000001", "other"} {
+		write(t, filepath.Join(dir, "a", name), strings.Repeat("\x05\x00\x00\x00\x00\x00\x00\x00", 2))
+	}
+	c := readCache(dir, "nginx.conf:1", time.Now().Add(-time.Minute), time.Minute)
+	if c.files != 2 || c.bytes == 0 || c.partly || c.formats[5] != 2 {
+		t.Errorf("%+v", c)
+	}
+	if c := readCache(dir, "nginx.conf:1", time.Now().Add(time.Minute), time.Minute); c.files != 2 || len(c.formats) != 0 {
+		t.Errorf("files that are older than the master tell nothing of it: %+v", c)
+	}
+	if c := readCache(dir, "nginx.conf:1", time.Time{}, 0); c.files != 0 || !c.partly || !strings.Contains(c.String(), "at least") {
+		t.Errorf("no time at all: %v", c)
+	}
+	if c := readCache(dir+"/none", "nginx.conf:1", time.Time{}, time.Minute); c.files != 0 || c.err != nil {
+		t.Errorf("a cache that nginx has not made yet: %+v", c)
+	}
 }
 
 func TestCacheFormatsOfReleases(t *testing.T) {

@@ -24,7 +24,10 @@ type load struct {
 // worker_shutdown_timeout closes the rest.
 func drainUnbounded(e *examination) Check {
 	loads, err := e.loads()
-	if err != nil {
+	switch {
+	case procfs.Gone(err):
+		return warning("run graft plan again", "not counted: a worker ended meanwhile (%v)", err)
+	case err != nil:
 		return warning("run graft as root", "the workers' connections cannot be counted: %v", err)
 	}
 	now := serving(loads)
