@@ -82,7 +82,7 @@ func (s *site) ask(binary, prefix string, requests []Request) []Answer {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
-	stubs, err := stub.Start(ctx, []stub.Endpoint{{Network: "tcp", Address: "127.0.0.1:9000"}})
+	stubs, err := stub.Start(ctx, []stub.Endpoint{{Network: "tcp", Address: "127.0.0.1:9000"}}, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

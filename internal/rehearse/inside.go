@@ -29,11 +29,12 @@ import (
 // script is what the parent tells a clone to do. It comes as JSON on standard input.
 type script struct {
 	Start
-	Role      role            `json:"role"`
-	Old       string          `json:"old"`       // SHA-256 of the running binary, which is descriptor 3
-	StateDir  string          `json:"state_dir"` // where the artifact is
-	Artifact  string          `json:"artifact"`  // the target
-	Endpoints []stub.Endpoint `json:"endpoints"`
+	Role      role              `json:"role"`
+	Old       string            `json:"old"`       // SHA-256 of the running binary, which is descriptor 3
+	StateDir  string            `json:"state_dir"` // where the artifact is
+	Artifact  string            `json:"artifact"`  // the target
+	Endpoints []stub.Endpoint   `json:"endpoints"`
+	Pools     map[string]string `json:"pools"`
 	Requests  []parity.Request
 	Patience  time.Duration `json:"patience_ns"`
 	Verbose   bool          `json:"verbose"`
@@ -109,7 +110,7 @@ func perform(ctx context.Context, in io.Reader, tell func(message)) error {
 	if err := errors.Join(c.emptyLogs(), c.emptyCaches()); err != nil {
 		return err
 	}
-	stubs, err := stub.Start(ctx, s.Endpoints)
+	stubs, err := stub.Start(ctx, s.Endpoints, s.Pools)
 	if err != nil {
 		return err
 	}

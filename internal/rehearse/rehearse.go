@@ -163,7 +163,7 @@ func (s Subject) script() (stage, error) {
 				Workers: i.WorkersToCome(s.FS), Attributes: attributes,
 				Logs: append(i.Logs.Access, i.Logs.Error...), Caches: caches(i),
 			},
-			Old: i.Exe.SHA256, StateDir: stateDir, Artifact: s.Plan.Target.Artifact, Endpoints: upstreams.Endpoints,
+			Old: i.Exe.SHA256, StateDir: stateDir, Artifact: s.Plan.Target.Artifact, Endpoints: upstreams.Endpoints, Pools: upstreams.Pools,
 			Patience: s.Patience, Verbose: s.Verbose,
 		},
 		running: s.FS.Path(i.Master.PID, "exe"),

@@ -30,7 +30,7 @@ func TestCloseEndsAllConnections(t *testing.T) {
 		{Network: "tcp", Address: "10.0.0.2:80", Protocol: stub.FastCGI, Outside: true}, // the same place
 		{Network: "udp", Address: "127.0.0.1:53", Protocol: stub.DNS},
 		{Network: "unix", Address: path, Protocol: stub.HTTP},
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestTheContextEndsTheStubs(t *testing.T) {
 		return
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := stub.Start(ctx, []stub.Endpoint{{Network: "tcp", Address: "127.0.0.1:80", Protocol: stub.HTTP}}); err != nil {
+	if _, err := stub.Start(ctx, []stub.Endpoint{{Network: "tcp", Address: "127.0.0.1:80", Protocol: stub.HTTP}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	var d net.Dialer
@@ -101,7 +101,7 @@ func TestWhatCannotListenIsNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			s, err := stub.Start(t.Context(), []stub.Endpoint{{Network: "tcp", Address: "127.0.0.1:81"}, {Network: tt.network, Address: tt.address}})
+			s, err := stub.Start(t.Context(), []stub.Endpoint{{Network: "tcp", Address: "127.0.0.1:81"}, {Network: tt.network, Address: tt.address}}, nil)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("server %v, error %v", s, err)
 			}
@@ -113,7 +113,7 @@ func TestWhatCannotListenIsNamed(t *testing.T) {
 			again.Close()
 		})
 	}
-	s, err := stub.Start(t.Context(), []stub.Endpoint{{Network: "unixgram", Address: "/dev/graft/log", Protocol: stub.Syslog}})
+	s, err := stub.Start(t.Context(), []stub.Endpoint{{Network: "unixgram", Address: "/dev/graft/log", Protocol: stub.Syslog}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

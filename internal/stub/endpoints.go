@@ -18,6 +18,10 @@ type Upstreams struct {
 	// at start and that have no address there yet.
 	Hosts []string
 
+	// Pools are the addresses of upstream blocks with more than one server, as
+	// the stubs meet them, each with the name of its block.
+	Pools map[string]string
+
 	// Unknown are the directives whose target only a request decides. What of
 	// it is written out, a scheme or a port, has an endpoint.
 	Unknown []*conf.Directive
@@ -37,6 +41,7 @@ func Find(config *conf.Config, host Host) Upstreams {
 	for _, d := range config.Find("upstream") {
 		key := blockKey{d.Context(), strings.ToLower(d.Arg(0))}
 		f.blocks[key] = append(f.blocks[key], d)
+		f.pool(d)
 	}
 	config.Walk(func(d *conf.Directive) bool {
 		if !d.Data {

@@ -1,6 +1,7 @@
 package stub_test
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -158,5 +159,24 @@ func TestAddressesThatNginxListensOn(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"203.0.113.9", "2001:db8::9"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestServersOfOneBlockAreAPool(t *testing.T) {
+	pools := find(t, `http {
+		upstream one { server 10.0.0.1; }
+		upstream two { server 10.0.0.1:8080; server backend.example:81 weight=5; server unix:/run/two.sock backup; }
+		upstream three { server 10.0.0.1:8080; server 10.0.0.3:80; }
+		server { listen 80; location / { proxy_pass http://two; } }
+	}`).Pools
+	want := map[string]string{
+		"10.0.0.1:8080": "upstream two or three",
+		net.JoinHostPort(stub.Address("backend.example").String(), "81"):  "upstream two",
+		net.JoinHostPort(stub.Address6("backend.example").String(), "81"): "upstream two",
+		"/run/two.sock": "upstream two",
+		"10.0.0.3:80":   "upstream three",
+	}
+	if diff := cmp.Diff(want, pools); diff != "" {
+		t.Errorf("pools (-want +got)\n%s", diff)
 	}
 }

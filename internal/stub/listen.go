@@ -164,7 +164,7 @@ func (s *Server) serve(c net.Conn, hints []Protocol) {
 		return
 	}
 	defer s.untrack(c)
-	seen := Saw{To: c.LocalAddr().String()}
+	seen := Saw{To: s.pooled(c.LocalAddr().String())}
 	if c.RemoteAddr().Network() != "unix" {
 		seen.From = c.RemoteAddr().String()
 	}

@@ -113,7 +113,7 @@ func upstreams(t *testing.T, inst *nginxtest.Instance) *stub.Server {
 		}
 	}
 	begin := time.Now()
-	s, err := stub.Start(t.Context(), found.Endpoints)
+	s, err := stub.Start(t.Context(), found.Endpoints, found.Pools)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,8 @@ type Saw struct {
 	// From is the address of the peer. Its port is another each time, so it is
 	// not part of the echo. "" for unix sockets.
 	From string `json:"-"`
-	// To is the address that was reached: IP:PORT, or the unix socket's path.
+	// To is the address that was reached: IP:PORT, or the unix socket's path; of
+	// a pool's servers, the pool's name.
 	// Of several servers nginx may choose another each time.
 	To    string `json:"to"`
 	TLS   *TLS   `json:"tls,omitempty"`

@@ -35,6 +35,7 @@ type Endpoint struct {
 // Server is a set of stubs that answer.
 type Server struct {
 	tls        *tls.Config
+	pools      map[string]string
 	listeners  []io.Closer
 	unanswered []Unanswered
 
@@ -55,12 +56,15 @@ type Unanswered struct {
 // Start listens at all endpoints, which may name the same place more than
 // once, and answers until Close or until ctx is done. It must run inside a
 // sandbox, one with Options.Outside if an endpoint asks for that.
-func Start(ctx context.Context, endpoints []Endpoint) (*Server, error) {
+//
+// pools gives the addresses among which nginx chooses a name in common, by which
+// they are seen ([Saw.To]): the choice depends on what else is asked meanwhile.
+func Start(ctx context.Context, endpoints []Endpoint, pools map[string]string) (*Server, error) {
 	config, err := selfSigned()
 	if err != nil {
 		return nil, fmt.Errorf("stub upstreams: %w", err)
 	}
-	s := &Server{tls: config, saw: map[string][]Saw{}, conns: map[net.Conn]bool{}}
+	s := &Server{tls: config, pools: pools, saw: map[string][]Saw{}, conns: map[net.Conn]bool{}}
 	inside, outside := places(endpoints)
 	err = s.listen(ctx, inside)
 	if err == nil && len(outside) > 0 {
@@ -71,6 +75,14 @@ func Start(ctx context.Context, endpoints []Endpoint) (*Server, error) {
 	}
 	context.AfterFunc(ctx, func() { _ = s.Close() }) // the caller's own Close tells errors
 	return s, nil
+}
+
+// pooled is an address as it is seen: the name of its pool if it is in one.
+func (s *Server) pooled(address string) string {
+	if name := s.pools[address]; name != "" {
+		return name
+	}
+	return address
 }
 
 // Close ends all stubs and their connections.
