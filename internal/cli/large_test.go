@@ -117,6 +117,9 @@ func newLargeHost(t testing.TB) (h *host, twin string) {
 func TestRehearsalOfALargeConfiguration(t *testing.T) {
 	h, twin := newLargeHost(t)
 	result := h.rehearsal(0, h.plan(twin))
+	for _, a := range result.Acts {
+		t.Logf("%s %s %v", a.Name, a.Took, a.Steps)
+	}
 	t.Logf("rehearsed in %s: %d requests, compared in %s", result.Took.Round(time.Millisecond), result.Parity.Requests, result.Parity.Took.Round(time.Millisecond))
 	if p := result.Parity; p.Requests < 1000 || p.Suspicious > 0 || p.Breaking > 0 {
 		t.Errorf("parity %+v", p.Report)

@@ -7,20 +7,44 @@ import (
 	"graft/internal/probe"
 )
 
-// Compare judges the new binary's answers by the old one's, request by request. again may hold a
-// second run of the old binary: what differs between its two runs is not held against the new one.
-// The lists are parallel; an answer that is missing counts as none.
+// Compare judges the new binary's answers by the old one's, request by request. The lists are parallel;
+// an answer that is missing counts as none. again may hold a second run of the old binary, or of those
+// of the requests that are [Doubtful]: what differs between its two runs is not held against the new one.
 func Compare(requests []Request, old, new, again []Answer) *Report {
+	second := make(map[int]*Answer, len(again))
+	for i := range again {
+		second[again[i].ID] = &again[i]
+	}
 	b := newReportBuilder()
 	for i := range requests {
-		p := pair{request: &requests[i], old: answerAt(old, i), new: answerAt(new, i)}
-		if again != nil {
-			p.again = answerAt(again, i)
-		}
+		p := pair{request: &requests[i], old: answerAt(old, i), new: answerAt(new, i), again: second[requests[i].ID]}
 		p.compare()
 		b.add(&p)
 	}
 	return b.report()
+}
+
+// Doubtful are the requests that the old binary has to be asked once more, before a difference is held
+// against the new one: all of the locations where there is one, in order, since what one request leaves
+// behind the next one may find.
+func Doubtful(requests []Request, old, new []Answer) []Request {
+	lanes := make(map[string]bool)
+	for i := range requests {
+		p := pair{request: &requests[i], old: answerAt(old, i), new: answerAt(new, i)}
+		p.compare()
+		for _, d := range p.found {
+			if d.class == Breaking || d.class == Suspicious {
+				lanes[requests[i].lane()] = true
+			}
+		}
+	}
+	var doubtful []Request
+	for _, r := range requests {
+		if lanes[r.lane()] {
+			doubtful = append(doubtful, r)
+		}
+	}
+	return doubtful
 }
 
 func answerAt(answers []Answer, i int) *Answer {
@@ -40,7 +64,7 @@ type difference struct {
 // pair is both answers to a request.
 type pair struct {
 	request         *Request
-	old, new, again *Answer // again is nil if the old binary was asked once
+	old, new, again *Answer // again is nil if the old binary was not asked a second time
 	found           []difference
 	// known are words that differ in what the upstreams saw, as expected: bodies may repeat them.
 	known    map[[2]string]bool

@@ -73,3 +73,14 @@ func (c *clients) end() Clients {
 	}
 	return c.told
 }
+
+// with adds what the clients of another clone met.
+func (c Clients) with(other Clients) Clients {
+	c.Sent, c.Answered = c.Sent+other.Sent, c.Answered+other.Answered
+	c.Lost, c.Apart = c.Lost+other.Lost, c.Apart+other.Apart
+	c.Failures = append(c.Failures, other.Failures...)
+	if c.Addresses == nil {
+		c.Addresses, c.Silent = other.Addresses, other.Silent
+	}
+	return c
+}

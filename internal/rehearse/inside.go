@@ -44,7 +44,8 @@ type script struct {
 type role string
 
 const (
-	plays      role = "play"       // the whole migration
+	playsBack  role = "play the ways back"
+	playsOn    role = "play to the end"
 	answersOld role = "answer old" // the requests, by the binary that runs
 	answersNew role = "answer new" // the requests, by the target
 )
@@ -123,8 +124,8 @@ func perform(ctx context.Context, in io.Reader, tell func(message)) error {
 	if err != nil {
 		return err
 	}
-	if s.Role == plays {
-		return c.play(ctx, s, running, store, target, tell)
+	if acts := halves[s.Role]; acts != nil {
+		return c.play(ctx, acts, s, running, store, target, tell)
 	}
 	if s.Role == answersNew {
 		err = c.layTarget(target)
@@ -151,7 +152,7 @@ func standBack() {
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 }
 
-func (c clone) play(ctx context.Context, s script, running io.Reader, store *artifact.Store, target artifact.Artifact, tell func(message)) error {
+func (c clone) play(ctx context.Context, acts []scene, s script, running io.Reader, store *artifact.Store, target artifact.Artifact, tell func(message)) error {
 	if err := c.putBinary(running); err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func (c clone) play(ctx context.Context, s script, running io.Reader, store *art
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
 	var asking *clients
-	p.play(ctx, func(a Act) { tell(message{Act: &a}) }, func(i nginx.Instance) (err error) {
+	p.play(ctx, acts, func(a Act) { tell(message{Act: &a}) }, func(i nginx.Instance) (err error) {
 		asking, err = ask(ctx, i)
 		return err
 	})

@@ -34,39 +34,54 @@ type player struct {
 // never is longer than any act: a gate that is to be interrupted waits so long.
 const never = time.Hour
 
+// part of the play: an act's name, what it does, and how it is played.
+type scene struct {
+	name, does string
+	play       func(*player, context.Context) error
+}
+
+// The acts. Each ends with the old binary serving, but for the last but one, which the last takes back.
+var (
+	overlapAndBack = scene{"overlap and back", "USR2, both serve; then the new master goes and the binary is put back", func(p *player, ctx context.Context) error {
+		return p.thereAndBack(ctx, migrate.Overlap)
+	}}
+	parkedAndBack = scene{"parked and back", "WINCH as well, the new binary serves alone; then the old workers come back", func(p *player, ctx context.Context) error {
+		return p.thereAndBack(ctx, migrate.Parked)
+	}}
+	crashAtOverlap = scene{"crash at overlap", "the new master is killed while both serve", func(p *player, ctx context.Context) error {
+		return p.crash(ctx, migrate.Start)
+	}}
+	crashWhileParked = scene{"crash while parked", "the new master is killed while it serves alone", func(p *player, ctx context.Context) error {
+		return p.crash(ctx, migrate.Park)
+	}}
+	toTheEnd    = scene{"to the end", "the whole migration: the old master is gone", (*player).whole}
+	backFromEnd = scene{"back from the end", "a migration the other way, from the backup", (*player).back}
+)
+
+// start is the act that each clone begins with; it is told once.
+const startName, startDoes = "start", "the running binary starts as the master was started"
+
+// halves are what two clones play side by side: the ways back, and the way to the end.
+var halves = map[role][]scene{
+	playsBack: {overlapAndBack, parkedAndBack, crashAtOverlap},
+	playsOn:   {crashWhileParked, toTheEnd, backFromEnd},
+}
+
 // play plays act by act, and hands each to tell. The first that fails is the last: what the clone is
 // like then, no further act can rely on. started is called when the old binary is up.
-func (p *player) play(ctx context.Context, tell func(Act), started func(nginx.Instance) error) {
-	for _, a := range []struct {
-		name, does string
-		run        func(context.Context) error
-	}{
-		{"start", "the running binary starts as the master was started", func(ctx context.Context) error {
-			i, err := p.start(ctx)
-			if err != nil {
-				return err
-			}
-			return started(i)
-		}},
-		{"overlap and back", "USR2, both serve; then the new master goes and the binary is put back", func(ctx context.Context) error {
-			return p.thereAndBack(ctx, migrate.Overlap)
-		}},
-		{"parked and back", "WINCH as well, the new binary serves alone; then the old workers come back", func(ctx context.Context) error {
-			return p.thereAndBack(ctx, migrate.Parked)
-		}},
-		{"crash at overlap", "the new master is killed while both serve", func(ctx context.Context) error {
-			return p.crash(ctx, migrate.Start)
-		}},
-		{"crash while parked", "the new master is killed while it serves alone", func(ctx context.Context) error {
-			return p.crash(ctx, migrate.Park)
-		}},
-		{"to the end", "the whole migration: the old master is gone", p.whole},
-		{"back from the end", "a migration the other way, from the backup", p.back},
-	} {
+func (p *player) play(ctx context.Context, acts []scene, tell func(Act), started func(nginx.Instance) error) {
+	begin := scene{startName, startDoes, func(p *player, ctx context.Context) error {
+		i, err := p.start(ctx)
+		if err != nil {
+			return err
+		}
+		return started(i)
+	}}
+	for _, s := range append([]scene{begin}, acts...) {
 		begin := time.Now()
 		p.steps = nil
-		err := a.run(ctx)
-		act := Act{Name: a.name, Does: a.does, OK: err == nil, Took: time.Since(begin), Steps: p.steps}
+		err := s.play(p, ctx)
+		act := Act{Name: s.name, Does: s.does, OK: err == nil, Took: time.Since(begin), Steps: p.steps}
 		if err != nil {
 			act.Problem = err.Error()
 		}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"graft/internal/migrate"
 	"graft/internal/nginx"
 	"graft/internal/nginx/conf"
@@ -62,29 +64,38 @@ func Run(ctx context.Context, s Subject, tell func(Act)) (Result, error) {
 		return r, fmt.Errorf("rehearse: %w", err)
 	}
 	p, requests := s.requests(ctx)
-	parts := []part{{role: plays}, {role: answersOld, requests: requests}, {role: answersNew, requests: requests}, {role: answersOld, requests: requests}}
-	var all sync.WaitGroup
-	room := make(chan struct{}, 2) // the host has other things to do
-	for n := range parts {
-		all.Go(func() {
-			room <- struct{}{}
-			defer func() { <-room }()
-			parts[n].run(ctx, st, tell)
-		})
-	}
-	all.Wait()
-	if err := errors.Join(ctx.Err(), unavailable(parts)); err != nil {
+	onwards, back := part{role: playsOn}, part{role: playsBack}
+	old, target := part{role: answersOld, requests: requests}, part{role: answersNew, requests: requests}
+	if err := together(ctx, st, tell, &back, &onwards, &old, &target); err != nil {
 		return r, fmt.Errorf("rehearse: %w", err)
 	}
-	r.Acts, r.Clients = parts[0].acts, parts[0].clients
+	again := part{role: answersOld, requests: parity.Doubtful(requests, old.answers, target.answers)}
+	if len(again.requests) > 0 && old.err == nil && target.err == nil {
+		if err := together(ctx, st, tell, &again); err != nil {
+			return r, fmt.Errorf("rehearse: %w", err)
+		}
+	}
+	r.Acts = order(back.acts, onwards.acts)
+	r.Clients = back.clients.with(onwards.clients)
 	begun := time.Now()
-	p.Unanswered = append(p.Unanswered, parts[1].missing...)
-	p.Report = parity.Compare(requests, parts[1].answers, parts[2].answers, parts[3].answers)
-	p.Took = max(parts[1].took, parts[2].took, parts[3].took) + time.Since(begun)
+	p.Unanswered = append(p.Unanswered, old.missing...)
+	p.Report = parity.Compare(requests, old.answers, target.answers, again.answers)
+	p.Took = max(old.took, target.took) + again.took + time.Since(begun)
 	r.Parity = &p
 	r.Took = time.Since(begin)
-	r.judge(parts)
+	r.judge(back, onwards, old, target, again)
 	return r, nil
+}
+
+// order puts the acts of both halves one behind the other. The second clone's start is the first one's.
+func order(back, onwards []Act) []Act {
+	acts := append([]Act{}, back...)
+	for _, a := range onwards {
+		if a.Name != startName || !a.OK || len(back) == 0 {
+			acts = append(acts, a)
+		}
+	}
+	return acts
 }
 
 // part is what one clone does, and what came of it.
@@ -100,6 +111,33 @@ type part struct {
 	err     error
 }
 
+// together lets the parts play two at a time: the host has other things to do. The error is for clones
+// that could not be made; how a part ended is in it.
+func together(ctx context.Context, st stage, tell func(Act), parts ...*part) error {
+	var group errgroup.Group
+	group.SetLimit(2)
+	var mu sync.Mutex
+	told := map[string]bool{}
+	for _, p := range parts {
+		group.Go(func() error {
+			p.run(ctx, st, func(a Act) {
+				mu.Lock()
+				defer mu.Unlock()
+				if !told[a.Name] || !a.OK {
+					told[a.Name] = true
+					tell(a)
+				}
+			})
+			var u *UnavailableError
+			if errors.As(p.err, &u) {
+				return u
+			}
+			return ctx.Err()
+		})
+	}
+	return group.Wait()
+}
+
 func (p *part) run(ctx context.Context, st stage, tell func(Act)) {
 	begin := time.Now()
 	p.err = st.run(ctx, p.role, p.requests, func(m message) {
@@ -113,17 +151,6 @@ func (p *part) run(ctx context.Context, st stage, tell func(Act)) {
 		p.answers, p.missing = append(p.answers, m.Answers...), append(p.missing, m.Unanswered...)
 	})
 	p.took = time.Since(begin)
-}
-
-// unavailable finds the error that says that no clone can be made here.
-func unavailable(parts []part) error {
-	for _, p := range parts {
-		var u *UnavailableError
-		if errors.As(p.err, &u) {
-			return u
-		}
-	}
-	return nil
 }
 
 // stage is what all clones of a rehearsal have in common.

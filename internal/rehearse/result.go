@@ -60,7 +60,7 @@ type Parity struct {
 }
 
 // judge decides whether the rehearsal is green. What was not seen counts against it.
-func (r *Result) judge(parts []part) {
+func (r *Result) judge(parts ...part) {
 	r.Problems = []string{}
 	for _, p := range parts {
 		if p.err != nil {
