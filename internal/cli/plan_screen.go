@@ -35,7 +35,7 @@ func (a *app) showPlan(w io.Writer, p migrate.Plan, file string) {
 	if counts[preflight.OK] < len(p.Checks) {
 		fmt.Fprintln(s)
 	}
-	showSteps(s, p.Steps)
+	a.showSteps(s, p.Steps)
 	fmt.Fprintf(s, "\n%d checks: %s, %s, %s, %d in order (-v shows all of it). Nothing was changed.\n", len(p.Checks),
 		count(counts[preflight.Blocker], "blocker"), count(counts[preflight.Warning], "warning"), count(counts[preflight.Note], "note"), counts[preflight.OK])
 	if counts[preflight.OK] < len(p.Checks) {
@@ -64,7 +64,11 @@ func (a *app) showCheck(s screen, c preflight.Check) {
 }
 
 // showSteps shows each step in a line.
-func showSteps(s screen, steps []migrate.Step) {
+func (a *app) showSteps(s screen, steps []migrate.Step) {
+	lines := 1
+	if a.verbose {
+		lines = 0
+	}
 	for n, step := range steps {
 		act := step.Does
 		if step.Signal != "" {
@@ -73,7 +77,7 @@ func showSteps(s screen, steps []migrate.Step) {
 		if step.Path != "" {
 			act += " (" + step.Path + ")"
 		}
-		s.fold(fmt.Sprintf("%2d. %-9s %-8s ", n+1, cmp.Or(string(step.Ends), "·"), step.Action), act, 1)
+		s.fold(fmt.Sprintf("%2d. %-9s %-8s ", n+1, cmp.Or(string(step.Ends), "·"), step.Action), act, lines)
 	}
 }
 
