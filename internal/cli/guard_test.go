@@ -187,11 +187,11 @@ func TestLogRotationIsActedOnByTheGraftAfterAKilledOne(t *testing.T) {
 			old, new := h.sha256(h.inst.Exe), h.sha256(target)
 			h.must(0, with("apply", h.plan(target), "--no-rehearsal", "--until", "parked")...)
 			h.rotateAsDebianDoes()
-			h.killed(point, old, new, append([]string{"resume", "--until", "finished"}, parkFor...)...)
+			h.killed(point, old, new, append([]string{"resume", "--until", "finished"}, parked...)...)
 			if more == 0 {
 				h.eventually("the signal has done its work", func() bool { return len(h.found()) == 0 })
 			}
-			cmd, stderr := h.start(append([]string{"resume"}, parkFor...)...)
+			cmd, stderr := h.start(append([]string{"resume"}, parked...)...)
 			h.eventually("the logs are where they belong", func() bool {
 				return len(h.journaled("reopen", "done")) == more && len(h.found()) == 0
 			})

@@ -85,9 +85,10 @@ func newLargeHost(t testing.TB) (h *host, twin string) {
 	t.Helper()
 	h = &host{t: t, state: t.TempDir()}
 	tree := filepath.Join(h.state, "artifacts", h.openResty(), "tree")
-	if err := execute(exec.CommandContext(t.Context(), "cp", "-a", tree+"/.", "/")); err != nil { // the sandbox's own
+	if err := execute(exec.CommandContext(t.Context(), "cp", "-a", tree+"/usr/local/openresty", "/usr/local/")); err != nil { // the sandbox's own
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.RemoveAll("/usr/local/openresty") })
 	binary, err := filepath.Glob("/usr/local/openresty/nginx/sbin/nginx")
 	if err != nil || len(binary) != 1 {
 		t.Fatalf("the OpenResty equivalent lies at %v: %v", binary, err)

@@ -30,8 +30,11 @@ func (h *host) eventuallyPhase(want string) {
 	h.eventually("phase "+want, func() bool { return h.graft("status").code == 0 && h.status().Phase == want })
 }
 
-// parkFor are gates of which the second lasts longer than any test.
-var parkFor = []string{"--overlap", "300ms", "--park", "1h", "--min-requests", "0", "--probe-rate", "20", "--no-rehearsal"}
+// parked are gates of which the second lasts longer than any test; parkFor is apply with them.
+var (
+	parked  = []string{"--overlap", "300ms", "--park", "1h", "--min-requests", "0", "--probe-rate", "20"}
+	parkFor = append([]string{"--no-rehearsal"}, parked...)
+)
 
 func TestMigrateBuildsPlansAndApplies(t *testing.T) {
 	h := newHost(t, nginxtest.Options{Binary: nginxtest.Release(t, "1.18.0")})

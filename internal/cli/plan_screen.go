@@ -12,8 +12,9 @@ import (
 
 // How many lines of evidence a plan shows. A blocker's are all there; -v shows all of everything.
 const (
-	warningLines = 2
+	warningLines = 4
 	noteLines    = 1
+	stepLines    = 2
 )
 
 // showPlan shows a plan on one screen: what becomes of what, then what stands in its way, the worst
@@ -63,9 +64,8 @@ func (a *app) showCheck(s screen, c preflight.Check) {
 	}
 }
 
-// showSteps shows each step in a line.
 func (a *app) showSteps(s screen, steps []migrate.Step) {
-	lines := 1
+	lines := stepLines
 	if a.verbose {
 		lines = 0
 	}

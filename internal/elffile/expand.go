@@ -18,12 +18,7 @@ func (e expander) expand(path string, o *object) string {
 	if platform == "i386" {
 		platform = "i686"
 	}
-	for _, t := range [][2]string{{"ORIGIN", origin}, {"LIB", e.lib}, {"PLATFORM", platform}} {
-		if token, value := t[0], t[1]; value != "" {
-			path = strings.ReplaceAll(path, "${"+token+"}", value)
-			path = replaceToken(path, "$"+token, value)
-		}
-	}
+	path = expandTokens(path, map[string]string{"ORIGIN": origin, "LIB": e.lib, "PLATFORM": platform})
 	if !strings.HasPrefix(path, "/") {
 		path = beneath(e.dir, path)
 	}
@@ -36,22 +31,39 @@ func beneath(dir, file string) string {
 	return strings.TrimRight(dir, "/") + "/" + file
 }
 
-// replaceToken replaces what no letter, digit or underscore follows: $LIBS is not $LIB.
-func replaceToken(s, token, value string) string {
+// expandTokens replaces $NAME and ${NAME} of the names that have a value, once: what came in by a
+// token holds none. No letter, digit or underscore may follow: $LIBS is not $LIB.
+func expandTokens(s string, values map[string]string) string {
 	var b strings.Builder
 	for {
-		before, after, found := strings.Cut(s, token)
+		before, after, found := strings.Cut(s, "$")
 		b.WriteString(before)
 		if !found {
 			return b.String()
 		}
-		if after != "" && (after[0] == '_' || isAlphanumeric(after[0])) {
-			b.WriteString(token)
-		} else {
-			b.WriteString(value)
+		value, rest := token(after, values)
+		if value == "" {
+			value, rest = "$", after
 		}
-		s = after
+		b.WriteString(value)
+		s = rest
 	}
+}
+
+// token reads a token behind its dollar sign; value is empty if it is none.
+func token(s string, values map[string]string) (value, rest string) {
+	if inner, braced := strings.CutPrefix(s, "{"); braced {
+		name, rest, closed := strings.Cut(inner, "}")
+		if !closed {
+			return "", s
+		}
+		return values[name], rest
+	}
+	n := 0
+	for n < len(s) && (s[n] == '_' || isAlphanumeric(s[n])) {
+		n++
+	}
+	return values[s[:n]], s[n:]
 }
 
 func isAlphanumeric(c byte) bool {

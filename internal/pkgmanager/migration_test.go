@@ -90,7 +90,7 @@ func (m *machine) apply(code int, env string, more ...string) {
 
 func (m *machine) plan() string {
 	m.t.Helper()
-	return m.graft(0, "", "plan", "--to", m.target, "--out", "/root/plan")
+	return strings.Join(strings.Fields(m.graft(0, "", "plan", "--to", m.target, "--out", "/root/plan", "-v")), " ")
 }
 
 func (m *machine) phase(want string) {

@@ -82,17 +82,19 @@ func listenChanged(e *examination) Check {
 		return warning("repair the configuration, then plan again", "not known: the configuration cannot be read: %v", i.ConfigError)
 	}
 	const reload = "reload nginx first, so that what changes is seen by itself, or take the edit back"
-	drift := compareListens(i.Config.Listens(), i.Listen)
+	drift, surplus := compareListens(i.Config.Listens(), i.Listen)
+	for _, l := range surplus {
+		drift = append(drift, unasked(l)+": as long as the old master is parked its clients would hang")
+	}
 	if len(drift) == 0 {
 		return ok("%d sockets are held, as the listen directives of %s ask", len(i.Listen), i.Paths.Conf)
 	}
 	return warning(reload, "the configuration was edited after it was loaded: %s", strings.Join(drift, "; "))
 }
 
-// compareListens tells in words what the directives ask and is not held, and what is held that none
-// asks for.
-func compareListens(directives []conf.Listen, held []procfs.Listener) []string {
-	var drift []string
+// compareListens tells in words what the directives ask and is not held, and lists what is held that
+// none of them asks for.
+func compareListens(directives []conf.Listen, held []procfs.Listener) (missing []string, surplus []procfs.Listener) {
 	have := make(map[socket]bool)
 	for _, l := range held {
 		have[heldSocket(l)] = true
@@ -105,17 +107,22 @@ func compareListens(directives []conf.Listen, held []procfs.Listener) []string {
 				continue
 			}
 			asked[s] = true
-			if !have[s] && !have[s.wildcard()] && !drifted(drift, l) {
-				drift = append(drift, fmt.Sprintf("nobody listens on %s (%s)", or(l.Address, l.Host+":"+l.Port), l.Directive.Pos()))
+			if !have[s] && !have[s.wildcard()] && !drifted(missing, l) {
+				missing = append(missing, fmt.Sprintf("nobody listens on %s (%s)", or(l.Address, l.Host+":"+l.Port), l.Directive.Pos()))
 			}
 		}
 	}
 	for _, l := range held {
 		if s := heldSocket(l); !asked[s] && !named[s.port] {
-			drift = append(drift, fmt.Sprintf("%s (inode %d) is held, but no directive asks for it: as long as the old master is parked its clients would hang", l.Addr, l.Inode))
+			surplus = append(surplus, l)
 		}
 	}
-	return drift
+	return missing, surplus
+}
+
+// unasked is how evidence names a socket that no directive asks for.
+func unasked(l procfs.Listener) string {
+	return fmt.Sprintf("%s (inode %d) is held, but no directive asks for it", l.Addr, l.Inode)
 }
 
 // drifted tells whether the directive, a port range say, is reported already.

@@ -54,11 +54,10 @@ func Loses(pfs procfs.FS, config *conf.Config, held []procfs.Listener, pid int) 
 		}
 		slices.Sort(lost)
 	}
-	for _, told := range compareListens(config.Listens(), held) {
-		if !strings.HasSuffix(told, "no directive asks for it") {
-			continue
-		}
-		if strings.HasPrefix(told, "unix:") {
+	_, surplus := compareListens(config.Listens(), held)
+	for _, l := range surplus {
+		told := unasked(l)
+		if strings.HasPrefix(l.Addr, "unix:") {
 			told += ", and nginx removes its path at once, for the old master, too" // the trap unix-socket-unlinked
 		}
 		lost = append(lost, told)

@@ -92,7 +92,8 @@ func (f FS) Unlinked(pid int) ([]string, error) {
 // userHz is what times in /proc are counted in, whatever the kernel's own tick is (time(7)).
 const userHz = 100
 
-// Age tells how long ago pid was started.
+// Age tells how long ago pid was started, rounded up: nothing that it did is older. Both times that it
+// is made of are cut to a hundredth of a second.
 func (f FS) Age(pid int) (time.Duration, error) {
 	stat, err := f.Stat(pid)
 	if err != nil {
@@ -108,5 +109,6 @@ func (f FS) Age(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("read uptime: %w", err)
 	}
 	started := time.Duration(stat.StartTime) * (time.Second / userHz)
-	return max(0, time.Duration(up*float64(time.Second))-started), nil
+	const cut = 2 * time.Second / userHz
+	return max(0, time.Duration(up*float64(time.Second))-started) + cut, nil
 }

