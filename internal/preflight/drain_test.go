@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,22 +46,19 @@ func TestDrainUnbounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	inst.Signal(t, inst.MasterPID, syscall.SIGHUP)
+	var left int
 	eventually(t, "one old worker is left beside the new ones", func() bool {
 		now, err := inst.Workers(inst.MasterPID)
-		return err == nil && len(now) == 3
-	})
-	var left int
-	now, err := inst.Workers(inst.MasterPID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, pid := range before {
-		for _, still := range now {
-			if pid == still {
-				left = pid
-			}
+		if err != nil || len(now) != 3 {
+			return false
 		}
-	}
+		still := slices.DeleteFunc(slices.Clone(before), func(pid int) bool { return !slices.Contains(now, pid) })
+		if len(still) != 1 { // two of them, while the new ones come up
+			return false
+		}
+		left = still[0]
+		return true
+	})
 	eventually(t, "it shuts down", func() bool {
 		return strings.Contains(drain(t, inst).Evidence, fmt.Sprintf("Worker %d has been shutting down since a reload", left))
 	})
