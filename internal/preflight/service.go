@@ -119,7 +119,7 @@ func (s service) reloadsMainPID() bool {
 // only by its pid file, read at the moment when the main process ends.
 func systemdUnit(e *examination) Check {
 	if e.Instance.Supervisor.Kind != "systemd" {
-		return ok("%s is no service of systemd (%s)", e.master(), or(e.FS.Path(e.Instance.Master.PID, "cgroup"), "cgroup"))
+		return ok("%s is no service of systemd (%s)", e.master(), e.FS.Path(e.Instance.Master.PID, "cgroup"))
 	}
 	if e.serviceErr != nil {
 		return warning("let graft read the unit: systemctl cat "+e.Instance.Supervisor.Unit, "not checked: %v", e.serviceErr)
