@@ -72,7 +72,8 @@ func (a *app) detach(ctx context.Context, flags *pflag.FlagSet, plan string) err
 		outlives, leave = context.WithCancel(outlives)
 		defer func() {
 			leave()
-			<-ended // killed
+			for range ended { // closed when it is gone
+			}
 		}()
 	}
 	cmd := exec.CommandContext(outlives, name, args...)
