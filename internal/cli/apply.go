@@ -71,7 +71,7 @@ func (a *app) applyCommand() *cobra.Command {
 				return err
 			}
 			if flags.detach {
-				return a.detach(cmd.Context(), args[0])
+				return a.detach(cmd.Context(), cmd.Flags(), args[0])
 			}
 			plan, err := migrate.LoadPlan(args[0])
 			if err != nil {
@@ -149,7 +149,7 @@ func (a *app) migrateCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.detach(ctx, file)
+				return a.detach(ctx, cmd.Flags(), file)
 			}
 			return a.apply(ctx, plan, flags.options)
 		},
@@ -299,7 +299,11 @@ func outcomeError(o migrate.Outcome) error {
 	case o.Interrupted:
 		return failf(CodeInterrupted, "graft resume goes on, graft rollback goes back", "interrupted at %s, a safe point", o.Phase)
 	case o.Contradicted():
-		return failf(CodeInconclusive, o.Unit.Help, "%s; %s", o.Phase, o.Unit.Problem)
+		ended := string(o.Phase)
+		if o.Reason != "" {
+			ended += ": " + o.Reason
+		}
+		return failf(CodeInconclusive, o.Unit.Help, "%s; %s", ended, o.Unit.Problem)
 	case o.Held && o.Phase == migrate.Finished:
 		return failf(CodeInconclusive, "graft rollback brings the old binary back", "%s", o.Reason)
 	case o.Held:

@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"graft/internal/migrate"
 	"graft/internal/systemd"
@@ -31,8 +32,9 @@ func (a *app) keepPlan(plan migrate.Plan) (string, error) {
 }
 
 // detach runs apply of the plan file, or resume if it is empty, in a process that outlives this
-// terminal: a transient unit where systemd runs, a session of its own elsewhere.
-func (a *app) detach(ctx context.Context, plan string) error {
+// terminal: a transient unit where systemd runs, a session of its own elsewhere. flags are those of the
+// command that detaches.
+func (a *app) detach(ctx context.Context, flags *pflag.FlagSet, plan string) error {
 	state, err := a.state()
 	if err != nil {
 		return err
@@ -41,7 +43,7 @@ func (a *app) detach(ctx context.Context, plan string) error {
 	if err != nil {
 		return fmt.Errorf("detach: %w", err)
 	}
-	args := detachedArgs(os.Args[1:], plan)
+	args := detachedArgs(flags, plan)
 	if plan != "" {
 		if args[1], err = filepath.Abs(plan); err != nil {
 			return fmt.Errorf("detach: %w", err)
@@ -70,7 +72,8 @@ func (a *app) detach(ctx context.Context, plan string) error {
 		outlives, leave = context.WithCancel(outlives)
 		defer func() {
 			leave()
-			_ = <-ended // killed
+			for range ended { // closed when it is gone
+			}
 		}()
 	}
 	cmd := exec.CommandContext(outlives, name, args...)
@@ -87,27 +90,19 @@ func (a *app) detach(ctx context.Context, plan string) error {
 	return a.awaitRunner(ctx, state, logFile, ended)
 }
 
-// detachedArgs turn this command line into that of the detached graft: migrate has built and planned
-// already, so what is left to do is apply.
-func detachedArgs(args []string, plan string) []string {
+// detachedArgs are the command line of the detached graft. migrate has built, planned and rehearsed
+// already: what is left to do is apply. Of the flags that were given it gets those that it knows.
+func detachedArgs(flags *pflag.FlagSet, plan string) []string {
 	command := []string{"resume", "--stay"}
+	known := []string{"until", "overlap", "park", "undetermined", "min-requests", "probe-rate", "patience", "no-package-guard"}
 	if plan != "" {
-		command = []string{"apply", plan, "--stay"}
+		command, known = []string{"apply", plan, "--stay"}, append(known, "no-rehearsal")
 	}
-	flags := []string{"--until", "--overlap", "--park", "--undetermined", "--min-requests", "--probe-rate", "--patience"}
-	for i, arg := range args {
-		if plan != "" && arg == "--no-rehearsal" || arg == "--no-package-guard" || strings.HasPrefix(arg, "--no-package-guard=") {
-			command = append(command, arg)
+	flags.Visit(func(f *pflag.Flag) {
+		if slices.Contains(known, f.Name) {
+			command = append(command, "--"+f.Name+"="+f.Value.String())
 		}
-		name, _, glued := strings.Cut(arg, "=")
-		if !slices.Contains(flags, name) {
-			continue
-		}
-		command = append(command, arg)
-		if !glued && i+1 < len(args) {
-			command = append(command, args[i+1])
-		}
-	}
+	})
 	return command
 }
 

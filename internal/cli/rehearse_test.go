@@ -3,7 +3,6 @@ package cli_test
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,7 +34,7 @@ func TestRehearsalPlaysEveryWayAndApplyAsksForIt(t *testing.T) {
 	}
 	load := light(t, h.inst)
 	load.warm()
-	before := snapshot(t, h.inst.Prefix)
+	before := nginxtest.Snapshot(t, h.inst.Prefix)
 	result := h.rehearsal(0, plan)
 	var acts []string
 	for _, a := range result.Acts {
@@ -76,12 +75,7 @@ func TestRehearsalLeavesNoTrace(t *testing.T) {
 // and how many packets went over its network.
 func traces(t testing.TB, h *host) map[string]string {
 	t.Helper()
-	found := map[string]string{}
-	for _, dir := range []string{h.inst.Prefix, "/etc", "/run", "/var/log", "/var/lib/nginx", "/var/cache", "/usr/local/sbin"} {
-		for name, what := range snapshot(t, dir) {
-			found[filepath.Join(dir, name)] = what
-		}
-	}
+	found := nginxtest.Snapshot(t, h.inst.Prefix, "/etc", "/run", "/var/log", "/var/lib/nginx", "/var/cache", "/usr/local/sbin")
 	for _, file := range []string{"/proc/net/dev", "/proc/net/unix", "/proc/mounts"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -116,9 +110,9 @@ func traces(t testing.TB, h *host) map[string]string {
 // to the logs.
 func (h *host) sameButLogs(before map[string]string) {
 	h.t.Helper()
-	after := snapshot(h.t, h.inst.Prefix)
+	after := nginxtest.Snapshot(h.t, h.inst.Prefix)
 	for path, was := range before {
-		if now := after[path]; now != was && !strings.HasPrefix(path, "logs/") {
+		if now := after[path]; now != was && !strings.HasPrefix(path, h.inst.Prefix+"/logs/") {
 			h.t.Errorf("%s changed: %q, now %q", path, was, now)
 		}
 	}
@@ -127,34 +121,4 @@ func (h *host) sameButLogs(before map[string]string) {
 			h.t.Errorf("%s is new", path)
 		}
 	}
-}
-
-// snapshot tells for each file below dir what it is and holds.
-func snapshot(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	found := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		text := info.Mode().String() + " " + info.ModTime().String()
-		if info.Mode().IsRegular() && info.Size() < 1<<20 {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			text += " " + string(data)
-		}
-		name, err := filepath.Rel(dir, path)
-		found[name] = text
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
 }

@@ -11,6 +11,7 @@ import (
 
 	"graft/internal/migrate"
 	"graft/internal/nginx"
+	"graft/internal/procfs"
 )
 
 func (a *app) resumeCommand() *cobra.Command {
@@ -24,7 +25,7 @@ func (a *app) resumeCommand() *cobra.Command {
 				return err
 			}
 			if flags.detach {
-				return a.detach(cmd.Context(), "")
+				return a.detach(cmd.Context(), cmd.Flags(), "")
 			}
 			return a.takeOver(cmd.Context(), flags.options, migrate.Finished, nil)
 		},
@@ -39,7 +40,7 @@ func (a *app) finishCommand() *cobra.Command {
 		Short: "End the old master now, without waiting for the park to be over",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			status, err := a.look()
+			status, err := a.look(migrate.Look)
 			if err != nil {
 				return err
 			}
@@ -267,8 +268,9 @@ func (a *app) answerStatus(rec migrate.Record) error {
 	return a.answer(status, func(w io.Writer) { showStatus(w, status) })
 }
 
-// look is the status from the host and the journal alone.
-func (a *app) look() (migrate.Status, error) {
+// look is the status of the migration that this host is in, or was in last. at is migrate.Look, or looks
+// further.
+func (a *app) look(at func(procfs.FS, migrate.Record) (migrate.Status, error)) (migrate.Status, error) {
 	state, err := a.state()
 	if err != nil {
 		return migrate.Status{}, err
@@ -277,24 +279,7 @@ func (a *app) look() (migrate.Status, error) {
 	if err != nil {
 		return migrate.Status{}, err
 	}
-	status, err := migrate.Look(a.fs, rec)
-	if err != nil {
-		return status, fmt.Errorf("look at migration %s: %w", rec.ID, err)
-	}
-	return status, nil
-}
-
-// lookGuarded is look, with what the guards would find.
-func (a *app) lookGuarded(ctx context.Context) (migrate.Status, error) {
-	state, err := a.state()
-	if err != nil {
-		return migrate.Status{}, err
-	}
-	rec, err := state.Current()
-	if err != nil {
-		return migrate.Status{}, err
-	}
-	status, err := migrate.LookGuarded(ctx, a.fs, rec)
+	status, err := at(a.fs, rec)
 	if err != nil {
 		return status, fmt.Errorf("look at migration %s: %w", rec.ID, err)
 	}

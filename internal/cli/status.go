@@ -14,6 +14,7 @@ import (
 	"graft/internal/journal"
 	"graft/internal/migrate"
 	"graft/internal/pkgmanager"
+	"graft/internal/procfs"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -33,7 +34,9 @@ func (a *app) statusCommand() *cobra.Command {
 			})
 			if errors.Is(err, migrate.ErrNoRunner) {
 				var seen migrate.Status
-				seen, err = a.lookGuarded(cmd.Context())
+				seen, err = a.look(func(fs procfs.FS, rec migrate.Record) (migrate.Status, error) {
+					return migrate.LookGuarded(cmd.Context(), fs, rec)
+				})
 				status = &seen
 			}
 			if err != nil {

@@ -3,6 +3,8 @@ package guard
 import (
 	"fmt"
 	"strings"
+
+	"graft/internal/pkgmanager"
 )
 
 // Judge decides what a sight means and what follows. It is pure.
@@ -124,8 +126,15 @@ func packageManager(s Sight) []Finding {
 	if !f.At.IsZero() {
 		what += ", since " + stampText(f.At)
 	}
-	if f.Owner != "" {
-		what += "; the path belongs to package " + f.Owner
+	diverted := f.Owner != nil && f.Owner.DivertedTo != ""
+	switch {
+	case diverted:
+		what += fmt.Sprintf("; the path belongs to package %s, whose own file goes to %s: it is not the package's", f.Owner, f.Owner.DivertedTo)
+	case f.Owner != nil:
+		what += "; the path belongs to package " + f.Owner.String()
+	}
+	if f.Unknown != nil {
+		what += fmt.Sprintf("; whose it is cannot be told: %v", f.Unknown)
 	}
 	for _, line := range f.Log {
 		what += "; " + line
@@ -139,9 +148,12 @@ func packageManager(s Sight) []Finding {
 		"(2) go back to the old one: " + put(s.Host.Backup) + ", then graft rollback",
 		"(3) keep what is at the path for the next start: graft rollback makes the old workers serve, leaves the path alone and says so (exit 6)",
 	}
-	if f.Owner != "" {
-		name, _, _ := strings.Cut(f.Owner, " ")
-		options = append(options, fmt.Sprintf("before (1) or (2) keep the package from being upgraded again: apt-mark hold %s, or exclude=%s in dnf.conf", name, name))
+	if f.Owner != nil && !diverted {
+		hold := "apt-mark hold " + f.Owner.Package
+		if f.Owner.Manager == pkgmanager.RPM {
+			hold = "dnf versionlock add " + f.Owner.Package
+		}
+		options = append(options, "before (1) or (2) keep the package from being upgraded again: "+hold)
 	}
 	return []Finding{find(Package, Halt, strings.Join(options, "\n"), "%s", what)}
 }

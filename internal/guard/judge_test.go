@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"graft/internal/nginx"
+	"graft/internal/pkgmanager"
 	"graft/internal/procfs"
 )
 
@@ -55,7 +56,16 @@ func TestEachFindingHasItsConsequence(t *testing.T) {
 		{"the same on the way back", func(s *Sight) { s.Stale, s.Back = []Stale{rotated}, true }, LogRotation, Act, "process 10, 11 writes"},
 		{"one for which USR1 was sent", func(s *Sight) { again := rotated; again.Told = true; s.Stale = []Stale{again} }, LogRotation, Warn, "did not help"},
 		{"one that nothing created anew", func(s *Sight) { gone := rotated; gone.To = procfs.FileID{}; s.Stale = []Stale{gone} }, LogRotation, Warn, "there is none"},
-		{"an overwritten binary", func(s *Sight) { s.Foreign = &Foreign{Owner: "nginx-core 1.22.1-9"} }, Package, Halt, "apt-mark hold nginx-core"},
+		{"an overwritten binary", func(s *Sight) {
+			s.Foreign = &Foreign{Owner: &pkgmanager.Owner{Manager: pkgmanager.Dpkg, Package: "nginx-core", Version: "1.22.1-9"}}
+		}, Package, Halt, "apt-mark hold nginx-core"},
+		{"one of rpm's", func(s *Sight) {
+			s.Foreign = &Foreign{Owner: &pkgmanager.Owner{Manager: pkgmanager.RPM, Package: "nginx-core", Version: "1.20"}}
+		}, Package, Halt, "dnf versionlock add nginx-core"},
+		{"a file that is not the package's", func(s *Sight) {
+			s.Foreign = &Foreign{Owner: &pkgmanager.Owner{Manager: pkgmanager.Dpkg, Package: "nginx", Version: "1", DivertedTo: "/usr/sbin/nginx.graft-distrib"}}
+		}, Package, Halt, "whose own file goes to /usr/sbin/nginx.graft-distrib: it is not the package's"},
+		{"nobody knows whose", func(s *Sight) { s.Foreign = &Foreign{Unknown: errors.New("no status file")} }, Package, Halt, "whose it is cannot be told: no status file"},
 		{"a removed binary", func(s *Sight) { s.Foreign = &Foreign{Missing: true} }, Package, Halt, "no file at /usr/sbin/nginx"},
 		{"an overwritten binary on the way back", func(s *Sight) { s.Foreign, s.Back = &Foreign{}, true }, "", "", ""},
 		{"an edited configuration", func(s *Sight) { s.Drift.Changes = []Change{{Path: "/e/nginx.conf", How: "edited"}} }, ConfigDrift, Warn, "the new master 20 has not read it"},

@@ -1,6 +1,7 @@
 package nginxtest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -101,10 +102,10 @@ func Prepare(t testing.TB, opts Options) *Instance {
 	inst := &Instance{
 		Prefix:    prefix,
 		Exe:       filepath.Join(prefix, "sbin/nginx"),
-		Conf:      or(opts.Conf, filepath.Join(prefix, "conf/nginx.conf")),
-		PidFile:   or(opts.PidFile, filepath.Join(prefix, "run/nginx.pid")),
-		ErrorLog:  or(opts.ErrorLog, filepath.Join(prefix, "logs/error.log")),
-		AccessLog: or(opts.AccessLog, filepath.Join(prefix, "logs/access.log")),
+		Conf:      cmp.Or(opts.Conf, filepath.Join(prefix, "conf/nginx.conf")),
+		PidFile:   cmp.Or(opts.PidFile, filepath.Join(prefix, "run/nginx.pid")),
+		ErrorLog:  cmp.Or(opts.ErrorLog, filepath.Join(prefix, "logs/error.log")),
+		AccessLog: cmp.Or(opts.AccessLog, filepath.Join(prefix, "logs/access.log")),
 		Ports:     map[string]int{},
 		User:      workerUser(),
 		Binary:    opts.Binary,
@@ -144,7 +145,7 @@ func (i *Instance) layOut(opts Options) error {
 	if opts.Config == "" && opts.Conf != "" {
 		return nil
 	}
-	return i.render(i.Conf, or(opts.Config, Realistic))
+	return i.render(i.Conf, cmp.Or(opts.Config, Realistic))
 }
 
 // render writes a template to a file.
@@ -238,7 +239,7 @@ func (i *Instance) Command(opts Options) (*exec.Cmd, error) {
 	if opts.Env != nil && env == nil {
 		env = []string{}
 	}
-	return &exec.Cmd{Path: i.Exe, Args: args, Env: env, Dir: or(opts.Dir, i.Prefix)}, nil
+	return &exec.Cmd{Path: i.Exe, Args: args, Env: env, Dir: cmp.Or(opts.Dir, i.Prefix)}, nil
 }
 
 func (i *Instance) start(opts Options) error {
@@ -446,11 +447,4 @@ func copyFile(to, from string, mode fs.FileMode) error {
 	}
 	_, err = io.Copy(dst, src)
 	return errors.Join(err, dst.Close())
-}
-
-func or(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }

@@ -1,6 +1,7 @@
 package parity
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -166,19 +167,12 @@ func tlsConfig(r *Request) *tls.Config {
 // fields are the headers that are sent, in order, without Host. Accept-Encoding is what browsers
 // send, so that compression shows.
 func (r *Request) fields() []Header {
-	all := []Header{{"User-Agent", or(r.UserAgent, "graft-parity")}, {"Accept", "*/*"}, {"Accept-Encoding", "gzip"},
+	all := []Header{{"User-Agent", cmp.Or(r.UserAgent, "graft-parity")}, {"Accept", "*/*"}, {"Accept-Encoding", "gzip"},
 		{stub.IDHeader, fmt.Sprint(r.ID)}}
 	if r.Referer != "" {
 		all = append(all, Header{"Referer", r.Referer})
 	}
 	return all
-}
-
-func or(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
 }
 
 // proxyHeader is version 1 of the PROXY protocol, for the client's address if its family fits.

@@ -1,6 +1,7 @@
 package parity
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -29,8 +30,8 @@ func readLogged(v map[string]string) (l logged, ok bool) {
 	if i := strings.LastIndexByte(rest, ' '); i >= 0 {
 		target, proto = rest[:i], rest[i+1:]
 	}
-	l.method, l.target = or(v["request_method"], method), target
-	l.http2 = strings.HasPrefix(or(v["server_protocol"], proto), "HTTP/2")
+	l.method, l.target = cmp.Or(v["request_method"], method), target
+	l.http2 = strings.HasPrefix(cmp.Or(v["server_protocol"], proto), "HTTP/2")
 	for _, name := range []string{"host$request_uri", "http_host$request_uri", "server_name$request_uri"} {
 		if host, path, ok := strings.Cut(v[name], "/"); ok && v[name] != "" {
 			l.host, l.target = host, "/"+path

@@ -55,11 +55,41 @@ func (h Host) acquire(ctx context.Context, name string) (*os.File, error) {
 	}
 }
 
+// AwaitDpkg gives a dpkg that is at work a moment to end, without taking its lock: it writes down what it has
+// installed after it has put the files in place. Its scripts may take minutes: then what is known by the end
+// of patience has to do.
+func (h Host) AwaitDpkg(ctx context.Context, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	f, err := os.Open(h.below(adminDir + "/lock"))
+	if err != nil {
+		return // no dpkg
+	}
+	defer f.Close()
+	for {
+		if _, locked := lockedBy(f); !locked {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // holder says who has the lock.
 func holder(f *os.File) string {
-	whole := unix.Flock_t{Type: unix.F_WRLCK}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &whole); err != nil || whole.Type == unix.F_UNLCK {
+	pid, known := lockedBy(f)
+	if !known {
 		return f.Name() + " is locked: a package manager is at work; try again when it has ended"
 	}
-	return fmt.Sprintf("%s is locked by process %d: a package manager is at work; try again when it has ended", f.Name(), whole.Pid)
+	return fmt.Sprintf("%s is locked by process %d: a package manager is at work; try again when it has ended", f.Name(), pid)
+}
+
+// lockedBy asks who has a lock on the file, and takes none.
+func lockedBy(f *os.File) (pid int32, locked bool) {
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &whole)
+	return whole.Pid, err == nil && whole.Type != unix.F_UNLCK
 }

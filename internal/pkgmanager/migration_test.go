@@ -3,7 +3,6 @@ package pkgmanager_test
 import (
 	"bytes"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -28,9 +27,11 @@ func newMachine(t testing.TB) *machine {
 	t.Helper()
 	s := newSite(t)
 	s.write("/etc/dpkg/dpkg.cfg.d/fast", "force-unsafe-io\n", 0o644)
-	if err := copyFile(clitest.Graft(), s.path("/usr/local/bin/graft")); err != nil {
+	graft, err := os.ReadFile(clitest.Graft())
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.write("/usr/local/bin/graft", string(graft), 0o755)
 	if err := os.MkdirAll(s.path("/var/lib/graft"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -43,20 +44,6 @@ func newMachine(t testing.TB) *machine {
 	m := &machine{site: s, target: target, Machine: nginxtest.Boot(t, s.root)}
 	m.old = m.disk()
 	return m
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }
 
 // graft runs graft in the machine; it must exit with the code, -1 if it is to be killed.

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -124,7 +125,7 @@ func envStripped(e *examination) Check {
 	if len(kept) > 0 {
 		return note("", "the target runs under an empty environment; at USR2 it gets these of the old master's variables, whose values nothing tells: %s", strings.Join(kept, ", "))
 	}
-	return ok("the target was tried under the environment that USR2 hands on: %s", or(strings.Join(e.environment(), " "), "empty"))
+	return ok("the target was tried under the environment that USR2 hands on: %s", cmp.Or(strings.Join(e.environment(), " "), "empty"))
 }
 
 // libraryVariables tells those of graft's own variables that the loader obeys.
@@ -145,7 +146,7 @@ func libraryMissing(e *examination) Check {
 	if e.newHelp.err != nil {
 		return e.untried(e.newHelp.err)
 	}
-	needs := or(strings.Join(e.Target.Manifest.Libraries, ", "), "none")
+	needs := cmp.Or(strings.Join(e.Target.Manifest.Libraries, ", "), "none")
 	if e.newHelp.passed() {
 		if c, found := e.refusedBy("library-missing", "install the package that holds it, or give the target an rpath"); found {
 			return c
@@ -153,14 +154,7 @@ func libraryMissing(e *examination) Check {
 		return ok("the target starts at %s under an empty environment; libraries it needs: %s", e.binary, needs)
 	}
 	r := classify(e.newHelp.output)
-	missing := or(strings.Join(e.missing, ", "), r.subject)
+	missing := cmp.Or(strings.Join(e.missing, ", "), r.subject)
 	return blocker(fmt.Sprintf("install what holds %s (apt-file search, dnf provides), or build the target on this host", missing),
 		"the target does not start at %s: %s. Not found: %s", e.binary, r.message, missing)
-}
-
-func or(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }

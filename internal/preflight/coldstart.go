@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -176,7 +177,7 @@ func initScript() ([]starter, error) {
 		}
 	}
 	s := starter{name: script, where: where}
-	daemon := or(values["DAEMON"], or(values["NGINX"], values["nginx"]))
+	daemon := cmp.Or(values["DAEMON"], cmp.Or(values["NGINX"], values["nginx"]))
 	if daemon == "" {
 		s.problem = "no plain DAEMON=… in it"
 		return []starter{s}, nil
@@ -185,7 +186,7 @@ func initScript() ([]starter, error) {
 	if file := values["NGINX_CONF_FILE"]; file != "" {
 		s.argv = append(s.argv, "-c", file)
 	}
-	options, err := splitWords(or(values["DAEMON_OPTS"], values["DAEMON_ARGS"]))
+	options, err := splitWords(cmp.Or(values["DAEMON_OPTS"], values["DAEMON_ARGS"]))
 	if err != nil {
 		s.problem = err.Error()
 		return []starter{s}, nil

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -50,7 +51,7 @@ func (e *examination) fromTest(trap, remedy string) Check {
 		return c
 	}
 	if !e.newTest.passed() {
-		return e.unknown(or(classify(e.newTest.output).trap, "config-test"), e.newTest)
+		return e.unknown(cmp.Or(classify(e.newTest.output).trap, "config-test"), e.newTest)
 	}
 	return ok("-t of the target passes in isolation on %s", e.paths.Conf)
 }
@@ -135,7 +136,7 @@ func moduleSignature(e *examination) Check {
 	case e.build.Version != i.Build.Version:
 		return blocker(rebuild, "these modules were built for %s, the target is %s: %s", i.Build.Version, e.build.Version, list)
 	case !e.newTest.passed():
-		return e.unknown(or(classify(e.newTest.output).trap, "config-test"), e.newTest)
+		return e.unknown(cmp.Or(classify(e.newTest.output).trap, "config-test"), e.newTest)
 	case !slices.Equal(e.build.Configure, i.Build.Configure):
 		return warning(rebuild, "these modules were built for another build of %s %s; the target takes them, which proves the version and the signature alone: %s", i.Build.Flavor, i.Build.Version, list)
 	}

@@ -2,11 +2,8 @@ package preflight
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -199,44 +196,14 @@ func TestWithoutNamespacesNothingPasses(t *testing.T) {
 func TestLookingChangesNothing(t *testing.T) {
 	inst := nginxtest.Start(t, nginxtest.Options{})
 	s := subject(t, inst, hardened(t))
-	before := snapshot(t, inst.Prefix, "/var/lib/nginx", "/var/log/nginx", "/run", s.StateDir)
+	before := nginxtest.Snapshot(t, inst.Prefix, "/var/lib/nginx", "/var/log/nginx", "/run", s.StateDir)
 	run(t, s)
-	if diff := cmp.Diff(before, snapshot(t, inst.Prefix, "/var/lib/nginx", "/var/log/nginx", "/run", s.StateDir)); diff != "" {
+	if diff := cmp.Diff(before, nginxtest.Snapshot(t, inst.Prefix, "/var/lib/nginx", "/var/log/nginx", "/run", s.StateDir)); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
 	}
 	if workers, err := inst.Workers(inst.MasterPID); err != nil || len(workers) != 2 {
 		t.Errorf("workers %v: %v", workers, err)
 	}
-}
-
-// snapshot describes all files below the directories, with the time of their last change.
-func snapshot(t *testing.T, dirs ...string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	for _, dir := range dirs {
-		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			files[path] = fmt.Sprint(info.Mode(), info.ModTime())
-			if info.Mode().IsRegular() && info.Size() < 1<<20 {
-				data, err := os.ReadFile(path)
-				if err != nil {
-					return err
-				}
-				files[path] += fmt.Sprintf(" %x", sha256.Sum256(data))
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return files
 }
 
 func TestPrefixRelativePaths(t *testing.T) {

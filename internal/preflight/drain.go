@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -98,7 +99,7 @@ func serving(loads []load) string {
 			longest = l
 		}
 	}
-	text := fmt.Sprintf("TCP connections of clients now: %d (by worker: %s)", total, or(strings.Join(counts, ", "), "none"))
+	text := fmt.Sprintf("TCP connections of clients now: %d (by worker: %s)", total, cmp.Or(strings.Join(counts, ", "), "none"))
 	if total == 0 {
 		return text
 	}

@@ -15,8 +15,6 @@ const (
 	starts // or restarts, or upgrades
 )
 
-func (d deed) String() string { return [...]string{"", "reloads", "stops", "starts"}[d] }
-
 // errand is a command that something else than graft runs against nginx.
 type errand struct {
 	where   string // file:line

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -18,7 +19,7 @@ import (
 func reuseportBlackhole(e *examination) Check {
 	i := e.Instance
 	running := i.Accepting()
-	value, where := or(i.Config.Value("worker_processes"), "1"), e.where("worker_processes")
+	value, where := cmp.Or(i.Config.Value("worker_processes"), "1"), e.where("worker_processes")
 	wanted, err := workerCounts(e.FS, value, i.Master.PID)
 	if err != nil {
 		return warning("write worker_processes as a number", "worker_processes %s (%s): %v; %d workers run", value, where, err, running)
@@ -108,7 +109,7 @@ func compareListens(directives []conf.Listen, held []procfs.Listener) (missing [
 			}
 			asked[s] = true
 			if !have[s] && !have[s.wildcard()] && !drifted(missing, l) {
-				missing = append(missing, fmt.Sprintf("nobody listens on %s (%s)", or(l.Address, l.Host+":"+l.Port), l.Directive.Pos()))
+				missing = append(missing, fmt.Sprintf("nobody listens on %s (%s)", cmp.Or(l.Address, l.Host+":"+l.Port), l.Directive.Pos()))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -31,7 +32,7 @@ func logRotation(e *examination) Check {
 	if err != nil {
 		return warning("let graft read it", "not checked: %v", err)
 	}
-	answer := ok("no section of %s and what it includes rotates the logs (%s), and nginx writes the files at their paths", logrotateConf, or(firstFew(logs), "none in files"))
+	answer := ok("no section of %s and what it includes rotates the logs (%s), and nginx writes the files at their paths", logrotateConf, cmp.Or(firstFew(logs), "none in files"))
 	for _, path := range logs {
 		for _, r := range sections {
 			if !r.rotates(path) {
@@ -140,7 +141,7 @@ func strayedFrom(log string, pid int, files []procfs.File) []string {
 		// access.log.json, and is one of those that are asked for, too.
 		rest, beside := strings.CutPrefix(f.Path, log)
 		if f.Writing && beside && (f.Deleted || rotatedName.MatchString(rest)) {
-			list = append(list, fmt.Sprintf("process %d writes %s (inode %d), %s is another file", pid, or(deletedFile(f), f.Path), f.Inode, log))
+			list = append(list, fmt.Sprintf("process %d writes %s (inode %d), %s is another file", pid, cmp.Or(deletedFile(f), f.Path), f.Inode, log))
 		}
 	}
 	return list

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -77,7 +78,7 @@ func opensslABI(e *examination) Check {
 	if replaced := e.replacedTLS(); replaced != "" {
 		return note("", "%s. Master %d still runs with %s, which was replaced on the disk", told, e.Instance.Master.PID, replaced)
 	}
-	return ok("%s; the running binary has %s", told, or(e.Instance.Build.BuiltWith, "none"))
+	return ok("%s; the running binary has %s", told, cmp.Or(e.Instance.Build.BuiltWith, "none"))
 }
 
 // minorOf is the first release of a version's minor series: "3.2.0" of "3.2.4".

@@ -92,7 +92,7 @@ func excluded(name string) bool {
 func automatic() []string {
 	var list []string
 	for _, timer := range []string{"apt-daily-upgrade.timer", "dnf-automatic.timer", "dnf-automatic-install.timer", "dnf5-automatic.timer", "yum-cron.service"} {
-		for _, dir := range []string{"/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"} {
+		for _, dir := range unitDirs {
 			matches, err := filepath.Glob(filepath.Join(dir, "*.target.wants", timer))
 			if err == nil && len(matches) > 0 {
 				if timer == "apt-daily-upgrade.timer" && !unattended() {

@@ -64,9 +64,9 @@ func TestPackageManager(t *testing.T) {
 	first := packageOf(t, inst, "1.0-1")
 	command(t, "dpkg", "--install", first)
 	places := []string{"/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/etc/apt"}
-	before := snapshot(t, places...)
+	before := nginxtest.Snapshot(t, places...)
 	found(t, run(t, s), "package-manager", Note, inst.Exe+" belongs to the package graft-test-nginx 1.0-1 (dpkg)", "nothing upgrades by itself here")
-	if diff := cmp.Diff(before, snapshot(t, places...)); diff != "" {
+	if diff := cmp.Diff(before, nginxtest.Snapshot(t, places...)); diff != "" {
 		t.Errorf("looking changed the databases (-before +after)\n%s", diff)
 	}
 	owned := askPackages(t.Context(), inst.Exe)

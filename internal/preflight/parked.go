@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -38,7 +39,7 @@ func Takes(ctx context.Context, pfs procfs.FS, i nginx.Instance, pid int) (took 
 // configuration: with reuseport it keeps one for each of its workers, and without a listen none.
 func Loses(pfs procfs.FS, config *conf.Config, held []procfs.Listener, pid int) []string {
 	var lost []string
-	value := or(config.Value("worker_processes"), "1")
+	value := cmp.Or(config.Value("worker_processes"), "1")
 	if counts, err := workerCounts(pfs, value, pid); err == nil {
 		sockets := make(map[string]int)
 		for _, l := range held {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,12 +17,12 @@ import (
 type service struct {
 	unit   string
 	source string // whence the settings are: "systemctl show nginx.service" or the unit file
-	exists bool
 
-	Type, PIDFile, KillMode, Restart, ExecReload string
-	MainPID                                      int // 0: none; also where systemd was not asked
-	RemainAfterExit, NeedDaemonReload            bool
-	asked                                        bool // systemd itself told
+	systemd.Settings
+	PIDFile, ExecReload string
+	MainPID             int // 0: none; also where systemd was not asked
+	NeedDaemonReload    bool
+	asked               bool // systemd itself told
 }
 
 // systemctlTimeout bounds the question to systemd.
@@ -31,53 +30,23 @@ const systemctlTimeout = 10 * time.Second
 
 // readService asks systemd, if it runs here, and otherwise reads the unit's files.
 func readService(ctx context.Context, unit string) (service, error) {
-	if systemd.Running() {
-		if _, err := exec.LookPath("systemctl"); err == nil {
-			return askSystemd(ctx, unit)
-		}
-	}
-	return serviceByFiles(unit)
-}
-
-func askSystemd(ctx context.Context, unit string) (service, error) {
 	ctx, cancel := context.WithTimeout(ctx, systemctlTimeout)
 	defer cancel()
-	const properties = "LoadState,Type,PIDFile,KillMode,Restart,ExecReload,MainPID,RemainAfterExit,NeedDaemonReload"
-	out, err := exec.CommandContext(ctx, "systemctl", "show", "--no-pager", "--property="+properties, "--", unit).Output()
-	if exit, failed := errors.AsType[*exec.ExitError](err); failed {
-		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
+	u, err := systemd.Show(ctx, unit)
+	if errors.Is(err, systemd.ErrNotRunning) || errors.Is(err, exec.ErrNotFound) {
+		return serviceByFiles(unit)
 	}
 	if err != nil {
-		return service{}, fmt.Errorf("systemctl show %s: %w", unit, err)
+		return service{}, err
 	}
-	return parseShown(unit, string(out))
+	return shownService(u), nil
 }
 
-// parseShown reads the answer of `systemctl show`: NAME=VALUE lines, a command as { path=… ; argv[]=… ; … }.
-func parseShown(unit, text string) (service, error) {
-	s := service{unit: unit, source: "systemctl show " + unit, asked: true}
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		switch name {
-		case "LoadState":
-			s.exists = value == "loaded"
-		case "MainPID":
-			pid, err := strconv.Atoi(value)
-			if err != nil {
-				return service{}, fmt.Errorf("%s: MainPID: %w", s.source, err)
-			}
-			s.MainPID = pid
-		case "ExecReload":
-			if _, argv, found := strings.Cut(value, "argv[]="); found {
-				argv, _, _ = strings.Cut(argv, " ; ")
-				s.ExecReload = strings.TrimSpace(s.ExecReload + "; " + argv)
-				s.ExecReload = strings.TrimPrefix(s.ExecReload, "; ")
-			}
-		default:
-			s.set(name, value)
-		}
+func shownService(u systemd.Unit) service {
+	return service{
+		unit: u.Name, source: "systemctl show " + u.Name, asked: true, Settings: u.Settings, PIDFile: pidFilePath(u.PIDFile),
+		ExecReload: strings.Join(u.Reloads(), "; "), MainPID: u.MainPID, NeedDaemonReload: u.NeedDaemonReload,
 	}
-	return s, nil
 }
 
 // serviceByFiles reads the unit's files as systemd would, with its defaults (systemd.service(5), systemd.kill(5)).
@@ -86,8 +55,8 @@ func serviceByFiles(unit string) (service, error) {
 	if err != nil {
 		return service{}, err
 	}
-	s := service{unit: unit, source: "no such unit in " + strings.Join(unitDirs, ", "), exists: len(settings) > 0}
-	if !s.exists {
+	s := service{unit: unit, source: "no such unit in " + strings.Join(unitDirs, ", "), Settings: systemd.Settings{Loaded: len(settings) > 0}}
+	if !s.Loaded {
 		return s, nil
 	}
 	s.source = settings[0].file
@@ -117,8 +86,6 @@ func (s *service) set(name, value string) {
 		s.ExecReload = value
 	case "RemainAfterExit":
 		s.RemainAfterExit = yes(value)
-	case "NeedDaemonReload":
-		s.NeedDaemonReload = yes(value)
 	}
 }
 
@@ -145,14 +112,14 @@ func pidFilePath(value string) string {
 
 // reloadsMainPID tells whether ExecReload signals the process that systemd takes for the main one.
 func (s service) reloadsMainPID() bool {
-	return s.exists && (strings.Contains(s.ExecReload, "$MAINPID") || strings.Contains(s.ExecReload, "${MAINPID}"))
+	return s.Loaded && (strings.Contains(s.ExecReload, "$MAINPID") || strings.Contains(s.ExecReload, "${MAINPID}"))
 }
 
 // systemdUnit tells whether the unit outlives the old master. systemd follows a daemon to another process
 // only by its pid file, read at the moment when the main process ends.
 func systemdUnit(e *examination) Check {
 	if e.Instance.Supervisor.Kind != "systemd" {
-		return ok("%s is no service of systemd (%s)", e.master(), or(e.FS.Path(e.Instance.Master.PID, "cgroup"), "cgroup"))
+		return ok("%s is no service of systemd (%s)", e.master(), e.FS.Path(e.Instance.Master.PID, "cgroup"))
 	}
 	if e.serviceErr != nil {
 		return warning("let graft read the unit: systemctl cat "+e.Instance.Supervisor.Unit, "not checked: %v", e.serviceErr)
@@ -167,7 +134,7 @@ func (s service) survives(i nginx.Instance) Check {
 		ends += fmt.Sprintf("; Restart=%s would then start another nginx", s.Restart)
 	}
 	switch {
-	case !s.exists:
+	case !s.Loaded:
 		return warning("find out what started it: systemctl status "+s.unit, "the master runs in the cgroup of %s, a unit that is not there (%s)", s.unit, s.source)
 	case s.Type == "oneshot" && s.RemainAfterExit:
 		return ok("%s is Type=oneshot with RemainAfterExit (%s): systemd follows no process of it", s.unit, s.source)

@@ -6,6 +6,7 @@ import (
 
 	"graft/internal/nginx"
 	"graft/internal/nginxtest"
+	"graft/internal/systemd"
 )
 
 // debianUnit is what matters in the unit of Debian 12.
@@ -40,47 +41,40 @@ func TestSystemdUnit(t *testing.T) {
 }
 
 func TestSystemdUnitAsSystemdTellsIt(t *testing.T) {
-	const shown = `Type=forking
-Restart=no
-PIDFile=%s
-MainPID=%d
-RemainAfterExit=no
-ExecReload={ path=/usr/sbin/nginx ; argv[]=/usr/sbin/nginx -g daemon on; master_process on; -s reload ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }
-KillMode=mixed
-LoadState=%s
-NeedDaemonReload=%s
-`
 	const master = 700
+	const unit = "nginx.service"
+	debian := func(pidFile string, main int) systemd.Unit {
+		return systemd.Unit{
+			Name: unit, PIDFile: pidFile, MainPID: main, Settings: systemd.Settings{Loaded: true, Type: "forking", KillMode: "mixed", Restart: "no"},
+			ExecReload: "{ path=/usr/sbin/nginx ; argv[]=/usr/sbin/nginx -g daemon on; master_process on; -s reload ; ignore_errors=no ; pid=0 ; code=(null) ; status=0/0 }",
+		}
+	}
+	edited, one := debian("/run/nginx.pid", master), debian("/run/nginx.pid", master)
+	edited.NeedDaemonReload, one.KillMode = true, "process"
 	i := nginx.Instance{Master: nginx.Process{PID: master}, Paths: nginx.Paths{Pid: "/run/nginx.pid"}}
 	for name, tt := range map[string]struct {
-		text string
+		unit systemd.Unit
 		want Severity
 	}{
-		"as it should be":       {fmt.Sprintf(shown, "/run/nginx.pid", master, "loaded", "no"), OK},
-		"another main process":  {fmt.Sprintf(shown, "/run/nginx.pid", 701, "loaded", "no"), Blocker},
-		"another pid file":      {fmt.Sprintf(shown, "/run/web.pid", master, "loaded", "no"), Blocker},
-		"none, and no main one": {fmt.Sprintf(shown, "", 0, "loaded", "no"), OK},
-		"none, but a main one":  {fmt.Sprintf(shown, "", master, "loaded", "no"), Blocker},
-		"files edited since":    {fmt.Sprintf(shown, "/run/nginx.pid", master, "loaded", "yes"), Warning},
-		"no such unit":          {fmt.Sprintf(shown, "", 0, "not-found", "no"), Warning},
-		"an init script's unit": {"LoadState=loaded\nType=oneshot\nRemainAfterExit=yes\nMainPID=0\n", OK},
-		"kills one process":     {fmt.Sprintf("LoadState=loaded\nType=forking\nPIDFile=/run/nginx.pid\nKillMode=process\nMainPID=%d\n", master), Warning},
-		"simple":                {fmt.Sprintf("LoadState=loaded\nType=simple\nMainPID=%d\n", master), Blocker},
+		"as it should be":       {debian("/run/nginx.pid", master), OK},
+		"another main process":  {debian("/run/nginx.pid", 701), Blocker},
+		"another pid file":      {debian("/run/web.pid", master), Blocker},
+		"none, and no main one": {debian("", 0), OK},
+		"none, but a main one":  {debian("", master), Blocker},
+		"files edited since":    {edited, Warning},
+		"no such unit":          {systemd.Unit{Name: unit}, Warning},
+		"an init script's unit": {systemd.Unit{Name: unit, Settings: systemd.Settings{Loaded: true, Type: "oneshot", RemainAfterExit: true}}, OK},
+		"kills one process":     {one, Warning},
+		"simple":                {systemd.Unit{Name: unit, MainPID: master, Settings: systemd.Settings{Loaded: true, Type: "simple"}}, Blocker},
 	} {
-		u, err := parseShown("nginx.service", tt.text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c := u.survives(i); c.Severity != tt.want {
+		if c := shownService(tt.unit).survives(i); c.Severity != tt.want {
 			t.Errorf("%s: %v, want %v: %s", name, c.Severity, tt.want, c.Evidence)
 		}
 	}
-	u, err := parseShown("nginx.service", "LoadState=loaded\nExecReload={ path=/bin/kill ; argv[]=/bin/kill -s HUP $MAINPID ; ignore_errors=no }\n")
-	if err != nil || !u.reloadsMainPID() || u.ExecReload != "/bin/kill -s HUP $MAINPID" {
-		t.Errorf("%+v: %v", u, err)
-	}
-	if _, err := parseShown("nginx.service", "MainPID=none\n"); err == nil {
-		t.Error("a MainPID that is no number was read")
+	kills := debian("/run/nginx.pid", master)
+	kills.ExecReload = "{ path=/bin/kill ; argv[]=/bin/kill -s HUP $MAINPID ; ignore_errors=no }"
+	if s := shownService(kills); !s.reloadsMainPID() || s.ExecReload != "/bin/kill -s HUP $MAINPID" {
+		t.Errorf("%+v", s)
 	}
 }
 

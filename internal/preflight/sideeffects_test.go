@@ -40,12 +40,12 @@ func TestConfigTestSideEffects(t *testing.T) {
 		}
 	}
 	places := []string{"/usr/local/openresty", "/var/lib/nginx", "/var/log/nginx", "/run", inst.Prefix}
-	before := snapshot(t, places...)
+	before := nginxtest.Snapshot(t, places...)
 	if out, err := exec.CommandContext(t.Context(), foreign(t).Path, "-t", "-c", inst.Conf).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	got := map[string]bool{}
-	for path := range snapshot(t, places...) {
+	for path := range nginxtest.Snapshot(t, places...) {
 		if _, was := before[path]; !was {
 			got[path] = true
 		}

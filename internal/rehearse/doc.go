@@ -9,6 +9,6 @@
 // In two more clones the old and the new binary answer the same requests, with stubs for all
 // upstreams, and package parity compares what came back.
 //
-// The parent, [Run], makes the clones and collects; [Inside] is what runs in each of them. Production
+// The parent, [Run], makes the clones and collects; [Main] is what runs in each of them. Production
 // sees nothing of it: what a clone writes goes with it, and no packet leaves it.
 package rehearse

@@ -142,26 +142,6 @@ func TestHostsFile(t *testing.T) {
 	}
 }
 
-func TestAddressesThatNginxListensOn(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "nginx.conf")
-	text := `http { server { listen 80; listen 127.0.0.1:81; listen 203.0.113.9:80; listen [2001:db8::9]:80; listen unix:/x; listen 0.0.0.0:82; }
-		server { listen 203.0.113.9:81; } }`
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	c, err := conf.Load(conf.Options{File: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, a := range stub.ListenAddresses(c) {
-		got = append(got, a.String())
-	}
-	if diff := cmp.Diff([]string{"203.0.113.9", "2001:db8::9"}, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestServersOfOneBlockAreAPool(t *testing.T) {
 	pools := find(t, `http {
 		upstream one { server 10.0.0.1; }

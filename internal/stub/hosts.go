@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 
 	"graft/internal/nginx/conf"
@@ -64,18 +63,4 @@ func listenAddress(name string) netip.Addr {
 	a := Address(name).As4()
 	a[0] = 127
 	return netip.AddrFrom4(a)
-}
-
-// ListenAddresses are the addresses that nginx listens on by number: with
-// sandbox.Options.Local they can be reached in a rehearsal although the host
-// does not have them now.
-func ListenAddresses(config *conf.Config) []netip.Addr {
-	var all []netip.Addr
-	for _, l := range config.Listens() {
-		a, err := netip.ParseAddr(l.Host)
-		if err == nil && !a.IsLoopback() && !a.IsUnspecified() && !slices.Contains(all, a) {
-			all = append(all, a)
-		}
-	}
-	return all
 }

@@ -24,10 +24,29 @@ type Unit struct {
 	ExecReload  string `json:"exec_reload,omitempty"` // as systemctl show prints it
 	// NeedDaemonReload: its files were changed after systemd read them.
 	NeedDaemonReload bool `json:"need_daemon_reload,omitempty"`
+
+	Settings `json:"-"`
+}
+
+// Settings are those that decide what systemd does when a process of the service ends.
+type Settings struct {
+	Loaded                  bool // there is such a unit
+	Type, KillMode, Restart string
+	RemainAfterExit         bool
 }
 
 // Active tells whether systemd takes the service for running.
 func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
+
+// Reloads are the commands of ExecReload, as they would stand in a unit's file.
+func (u Unit) Reloads() []string {
+	var commands []string
+	for _, shown := range strings.Split(u.ExecReload, "argv[]=")[1:] {
+		command, _, _ := strings.Cut(shown, " ; ")
+		commands = append(commands, strings.TrimSpace(command))
+	}
+	return commands
+}
 
 // String shows it as systemctl status does.
 func (u Unit) String() string {
@@ -52,12 +71,14 @@ var ErrNotRunning = errors.New("systemd does not run here")
 // timeout bounds one answer of systemd's. Reading all unit files again takes seconds on a slow disk.
 const timeout = 30 * time.Second
 
+const properties = "ActiveState,SubState,Result,MainPID,PIDFile,ExecReload,NeedDaemonReload,LoadState,Type,KillMode,Restart,RemainAfterExit"
+
 // Show asks for a unit. One that does not exist is inactive.
 func Show(ctx context.Context, name string) (Unit, error) {
 	if !Running() {
 		return Unit{}, ErrNotRunning
 	}
-	out, err := systemctl(ctx, "show", "--no-pager", "--property=ActiveState,SubState,Result,MainPID,PIDFile,ExecReload,NeedDaemonReload", "--", name)
+	out, err := systemctl(ctx, "show", "--no-pager", "--property="+properties, "--", name)
 	if err != nil {
 		return Unit{}, err
 	}
@@ -81,6 +102,16 @@ func parse(name, text string) (Unit, error) {
 			u.ExecReload += value
 		case "NeedDaemonReload":
 			u.NeedDaemonReload = value == "yes"
+		case "LoadState":
+			u.Loaded = value == "loaded"
+		case "Type":
+			u.Type = value
+		case "KillMode":
+			u.KillMode = value
+		case "Restart":
+			u.Restart = value
+		case "RemainAfterExit":
+			u.RemainAfterExit = value == "yes"
 		case "MainPID":
 			pid, err := strconv.Atoi(value)
 			if err != nil {

@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"graft/internal/migrate"
+	"graft/internal/systemd"
+)
+
+func TestHowARunEndedHasItsCodeAndItsReason(t *testing.T) {
+	contradicted := &migrate.UnitSeen{Unit: systemd.Unit{Name: "nginx.service"}, Problem: "master 7 serves, but systemd has 6", Help: "reload by nginx -s reload"}
+	for name, tt := range map[string]struct {
+		outcome migrate.Outcome
+		code    Code
+		says    []string
+		hint    string
+	}{
+		"rolled back":     {migrate.Outcome{Phase: migrate.RolledBack, Reason: "workers crashed"}, CodeRolledBack, []string{"rolled back: workers crashed"}, "the old binary serves"},
+		"untouched":       {migrate.Outcome{Phase: migrate.RolledBack, Reason: "no room", Untouched: true}, CodeFailed, []string{"no room"}, "nothing was changed"},
+		"halted":          {migrate.Outcome{Phase: migrate.Halted, Reason: "both are gone"}, CodeHalted, []string{"halted: both are gone"}, "graft history"},
+		"halted by guard": {migrate.Outcome{Phase: migrate.Halted, Reason: "another file", Remedy: "(1) go on"}, CodeHalted, []string{"halted: another file"}, "(1) go on"},
+		"held":            {migrate.Outcome{Phase: migrate.Overlap, Held: true, Reason: "the gate could not decide", Why: []string{"3 requests"}}, CodeInconclusive, []string{"could not decide", "3 requests"}, "--undetermined proceed"},
+		"interrupted":     {migrate.Outcome{Phase: migrate.Parked, Interrupted: true}, CodeInterrupted, []string{"parked"}, "graft resume"},
+		"systemd differs": {migrate.Outcome{Phase: migrate.Finished, Unit: contradicted}, CodeInconclusive, []string{"finished; master 7"}, "nginx -s reload"},
+		"rolled back, and systemd differs": {migrate.Outcome{Phase: migrate.RolledBack, Reason: "workers crashed", Unit: contradicted}, CodeInconclusive,
+			[]string{"rolled-back: workers crashed", "master 7 serves"}, "nginx -s reload"},
+	} {
+		err := classify(outcomeError(tt.outcome))
+		if err.Code != tt.code || !strings.Contains(err.Hint, tt.hint) {
+			t.Errorf("%s: exit %d with the hint %q", name, err.Code, err.Hint)
+		}
+		for _, want := range tt.says {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q does not say %q", name, err, want)
+			}
+		}
+	}
+}
