@@ -67,6 +67,17 @@ var halves = map[role][]scene{
 	playsOn:   {crashWhileParked, toTheEnd, backFromEnd},
 }
 
+// actNames are all acts, in order.
+func actNames() []string {
+	names := []string{startName}
+	for _, half := range []role{playsBack, playsOn} {
+		for _, s := range halves[half] {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
 // play plays act by act, and hands each to tell. The first that fails is the last: what the clone is
 // like then, no further act can rely on. started is called when the old binary is up.
 func (p *player) play(ctx context.Context, acts []scene, tell func(Act), started func(nginx.Instance) error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -83,7 +84,7 @@ func Run(ctx context.Context, s Subject, tell func(Act)) (Result, error) {
 	p.Took = max(old.took, target.took) + again.took + time.Since(begun)
 	r.Parity = &p
 	r.Took = time.Since(begin)
-	r.judge(back, onwards, old, target, again)
+	r.judge(speaksHTTP(s.Instance.Config), back, onwards, old, target, again)
 	return r, nil
 }
 
@@ -261,6 +262,11 @@ func (s Subject) requests(ctx context.Context) (Parity, []parity.Request) {
 		}
 	}
 	return p, all
+}
+
+// speaksHTTP tells whether there is anything to send requests to. Over QUIC none are sent.
+func speaksHTTP(c *conf.Config) bool {
+	return slices.ContainsFunc(c.Listens(), func(l conf.Listen) bool { return l.Context == "http" && !l.QUIC })
 }
 
 func firstOf(list []string) string {
