@@ -21,8 +21,10 @@ type Attributes struct {
 	Groups   []uint32 `json:"groups"`
 	Umask    int      `json:"umask"`
 	Bounding uint64   `json:"bounding"` // the capabilities it may ever have
-	NoNew    bool     `json:"no_new_privs"`
-	Limits   []Limit  `json:"limits"`
+	// Ambient are those that a service without root is given (AmbientCapabilities=).
+	Ambient uint64  `json:"ambient"`
+	NoNew   bool    `json:"no_new_privs"`
+	Limits  []Limit `json:"limits"`
 }
 
 // Limit is one resource limit (getrlimit(2)).
@@ -80,6 +82,8 @@ func (a *Attributes) set(name string, values []string) error {
 		a.Umask = int(number(0, 8))
 	case "CapBnd":
 		a.Bounding = number(0, 16)
+	case "CapAmb":
+		a.Ambient = number(0, 16)
 	case "NoNewPrivs":
 		a.NoNew = number(0, 10) == 1
 	default:
@@ -127,9 +131,39 @@ func (a Attributes) dropRights() error {
 	for i, g := range a.Groups {
 		groups[i] = int(g)
 	}
+	// Without it the permitted capabilities would go with root.
+	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("keep capabilities: %w", err)
+	}
 	err := errors.Join(syscall.Setgroups(groups), syscall.Setgid(int(a.GID)), syscall.Setuid(int(a.UID)))
 	if err != nil {
 		return fmt.Errorf("become user %d: %w", a.UID, err)
+	}
+	if a.Ambient == 0 {
+		return nil
+	}
+	return a.raiseAmbient()
+}
+
+// raiseAmbient gives this thread the capabilities that it passes on without a file's leave: those must
+// be permitted and inheritable first.
+func (a Attributes) raiseAmbient() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	for i := range data {
+		set := uint32(a.Ambient >> (32 * i))
+		data[i] = unix.CapUserData{Effective: set, Permitted: set, Inheritable: set}
+	}
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		return fmt.Errorf("keep capabilities %x: %w", a.Ambient, err)
+	}
+	for capability := uintptr(0); capability <= unix.CAP_LAST_CAP; capability++ {
+		if a.Ambient&(1<<capability) == 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, capability, 0, 0); err != nil {
+			return fmt.Errorf("keep capability %d: %w", capability, err)
+		}
 	}
 	return nil
 }

@@ -104,6 +104,7 @@ func perform(ctx context.Context, in io.Reader, tell func(message)) error {
 		return fmt.Errorf("read the script: %w", err)
 	}
 	standBack()
+	unix.Umask(0o022) // whatever the caller's is
 	running := os.NewFile(runningFD, "the running binary")
 	unix.CloseOnExec(runningFD)
 	defer running.Close()
@@ -152,7 +153,7 @@ func standBack() {
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 }
 
-func (c clone) play(ctx context.Context, acts []scene, s script, running io.Reader, store *artifact.Store, target artifact.Artifact, tell func(message)) error {
+func (c clone) play(ctx context.Context, acts []scene, s script, running io.ReadSeeker, store *artifact.Store, target artifact.Artifact, tell func(message)) error {
 	if err := c.putBinary(running); err != nil {
 		return err
 	}
