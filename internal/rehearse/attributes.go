@@ -3,6 +3,7 @@ package rehearse
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -34,8 +35,12 @@ type Limit struct {
 	Hard     uint64 `json:"hard"`
 }
 
-// resources is how many limits Linux has (asm-generic/resource.h: RLIM_NLIMITS).
-const resources = 16
+// limitNames are what /proc/PID/limits calls them, by their numbers (asm-generic/resource.h).
+var limitNames = [...]string{
+	"Max cpu time", "Max file size", "Max data size", "Max stack size", "Max core file size", "Max resident set", "Max processes",
+	"Max open files", "Max locked memory", "Max address space", "Max file locks", "Max pending signals", "Max msgqueue size",
+	"Max nice priority", "Max realtime priority", "Max realtime timeout",
+}
 
 // attributesOf reads those of a running process.
 func attributesOf(pfs procfs.FS, pid int) (Attributes, error) {
@@ -50,14 +55,51 @@ func attributesOf(pfs procfs.FS, pid int) (Attributes, error) {
 			return a, fmt.Errorf("read the master's attributes: %s: %w", strings.TrimSpace(line), err)
 		}
 	}
-	for resource := range resources {
-		var l unix.Rlimit
-		if err := unix.Prlimit(pid, resource, nil, &l); err != nil {
-			return a, fmt.Errorf("read the master's limits: %w", err)
-		}
-		a.Limits = append(a.Limits, Limit{resource, l.Cur, l.Max})
+	if a.Limits, err = limitsOf(pfs, pid); err != nil {
+		return a, fmt.Errorf("read the master's limits: %w", err)
 	}
 	return a, nil
+}
+
+// limitsOf reads /proc/PID/limits, which everybody may: prlimit(2) wants the process's own user, or
+// CAP_SYS_RESOURCE, which root in a container lacks.
+func limitsOf(pfs procfs.FS, pid int) ([]Limit, error) {
+	text, err := os.ReadFile(pfs.Path(pid, "limits"))
+	if err != nil {
+		return nil, err
+	}
+	var all []Limit
+	for line := range strings.Lines(string(text)) {
+		for resource, name := range limitNames {
+			values, ok := strings.CutPrefix(line, name)
+			if !ok {
+				continue
+			}
+			l := Limit{Resource: resource}
+			fields := strings.Fields(values)
+			if len(fields) < 2 {
+				return nil, fmt.Errorf("%q: no values", strings.TrimSpace(line))
+			}
+			soft, err1 := parseLimit(fields[0])
+			hard, err2 := parseLimit(fields[1])
+			if err := errors.Join(err1, err2); err != nil {
+				return nil, fmt.Errorf("%q: %w", strings.TrimSpace(line), err)
+			}
+			l.Soft, l.Hard = soft, hard
+			all = append(all, l)
+		}
+	}
+	if len(all) != len(limitNames) {
+		return nil, fmt.Errorf("%d of %d limits are told", len(all), len(limitNames))
+	}
+	return all, nil
+}
+
+func parseLimit(s string) (uint64, error) {
+	if s == "unlimited" {
+		return math.MaxUint64, nil // RLIM_INFINITY
+	}
+	return strconv.ParseUint(s, 10, 64)
 }
 
 // set takes one line of /proc/PID/status (proc_pid_status(5)).

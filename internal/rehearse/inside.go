@@ -175,7 +175,9 @@ func (c clone) play(ctx context.Context, acts []scene, s script, running io.Read
 	}
 	var asking *clients
 	p.play(ctx, acts, func(a Act) { tell(message{Act: &a}) }, func(i nginx.Instance) (err error) {
-		asking, err = ask(ctx, i)
+		if asking, err = ask(ctx, i); err == nil {
+			p.mute = len(asking.told.Addresses) == 0
+		}
 		return err
 	})
 	if asking != nil {

@@ -29,6 +29,7 @@ type player struct {
 	old    string // SHA-256 of the binary that runs when the play begins
 	log    *slog.Logger
 	steps  []Step // of the act that is played
+	mute   bool   // no address answers a request: the gates will find no evidence
 }
 
 // never is longer than any act: a gate that is to be interrupted waits so long.
@@ -104,11 +105,14 @@ func (p *player) play(ctx context.Context, acts []scene, tell func(Act), started
 }
 
 // options are those of the real migration, but for its gates: with no traffic but ours they could
-// only wait.
+// only wait. Where a request can be answered at all, one has to be.
 func (p *player) options(until migrate.Phase) migrate.Options {
 	o := migrate.Defaults()
 	o.Until, o.Overlap, o.Park, o.MinRequests, o.Undetermined = until, 0, 0, 0, migrate.GiveUp
 	o.ProbeRate, o.Patience = 20, p.patience
+	if p.mute {
+		o.Undetermined = migrate.Proceed
+	}
 	return o
 }
 
