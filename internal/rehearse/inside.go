@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -209,7 +207,11 @@ func (c clone) answer(ctx context.Context, requests []parity.Request, stubs *stu
 	if _, err := c.start(ctx); err != nil {
 		return err
 	}
-	client := parity.Client{Dial: dialOutside}
+	own, err := sandbox.HostAddresses()
+	if err != nil {
+		return err
+	}
+	client := parity.Client{Dial: world{own}.dial}
 	answers := client.Run(ctx, requests)
 	parity.Attach(answers, stubs.Seen)
 	m := message{Answers: answers}
@@ -218,26 +220,4 @@ func (c clone) answer(ctx context.Context, requests []parity.Request, stubs *stu
 	}
 	tell(m)
 	return ctx.Err()
-}
-
-// dialOutside connects as a client in the world does, from the address that it had in the log, where
-// the network lets it: to loopback and to unix sockets only processes of the host itself connect.
-func dialOutside(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error) {
-	dialer := net.Dialer{KeepAlive: -1}
-	to, err := netip.ParseAddrPort(address)
-	if network == "unix" || err != nil || to.Addr().IsLoopback() {
-		if err == nil && source.IsLoopback() && source.Is4() == to.Addr().Unmap().Is4() {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-		}
-		return dialer.DialContext(ctx, network, address)
-	}
-	if source.IsValid() && !source.IsLoopback() && source.Is4() == to.Addr().Unmap().Is4() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-	}
-	var conn net.Conn
-	err = sandbox.Outside(func() error {
-		conn, err = dialer.DialContext(ctx, network, address)
-		return err
-	})
-	return conn, err
 }

@@ -111,7 +111,7 @@ func (p *player) options(until migrate.Phase) migrate.Options {
 	o.Until, o.Overlap, o.Park, o.MinRequests, o.Undetermined = until, 0, 0, 0, migrate.GiveUp
 	o.ProbeRate, o.Patience = 20, p.patience
 	if p.mute {
-		o.Undetermined = migrate.Proceed
+		o.Undetermined, o.Grace = migrate.Proceed, 200*time.Millisecond
 	}
 	return o
 }
