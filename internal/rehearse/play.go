@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -96,6 +97,9 @@ func (p *player) play(ctx context.Context, acts []scene, tell func(Act), started
 		act := Act{Name: s.name, Does: s.does, OK: err == nil, Took: time.Since(begin), Steps: p.steps}
 		if err != nil {
 			act.Problem = err.Error()
+			if said := p.complaints(begin); len(said) > 0 {
+				act.Problem += "; nginx's error log: " + strings.Join(said, "; ")
+			}
 		}
 		tell(act)
 		if err != nil {

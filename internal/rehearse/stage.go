@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,7 +54,7 @@ func (s Subject) script() (stage, error) {
 			Start: Start{
 				Binary: s.Plan.Old.Binary, Argv: i.Argv, Cwd: i.Cwd, Env: environment(i.Config), PidFile: i.Paths.Pid,
 				Workers: i.WorkersToCome(s.FS), Attributes: attributes,
-				Logs: append(i.Logs.Access, i.Logs.Error...), Caches: caches(i),
+				Logs: slices.Concat(i.Logs.Access, i.Logs.Error, []string{i.Paths.ErrorLog}), Caches: caches(i),
 			},
 			Old: i.Exe.SHA256, StateDir: stateDir, Artifact: s.Plan.Target.Artifact, Endpoints: upstreams.Endpoints, Pools: upstreams.Pools,
 			Patience: s.Patience, Verbose: s.Verbose,
