@@ -86,7 +86,9 @@ func (b *reportBuilder) add(p *pair) {
 		return
 	}
 	silent := p.silent()
-	b.spoke[p.request.Address] = b.spoke[p.request.Address] || !silent
+	if p.request.Method != StreamMethod { // what is behind a stream need not answer a line
+		b.spoke[p.request.Address] = b.spoke[p.request.Address] || !silent
+	}
 	if silent {
 		b.out.NoAnswer++
 	}

@@ -166,7 +166,7 @@ func (s Subject) requests(ctx context.Context) (Parity, []parity.Request) {
 	p.Logs = append(p.Logs, sampled.Logs...)
 	fromConfig, leftOut := parity.FromConfig(source)
 	p.LeftOut = append(p.LeftOut, leftOut...)
-	all := parity.Number(sampled.Requests, fromConfig)
+	all := parity.Number(sampled.Requests, fromConfig, streams(i))
 	for _, r := range all {
 		if r.Origin == parity.LogOrigin {
 			p.FromLogs++
