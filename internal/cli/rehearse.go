@@ -140,7 +140,7 @@ func showRehearsal(w io.Writer, r rehearse.Result) {
 		indent(w, f)
 	}
 	if len(c.Silent) > 0 {
-		indent(w, "no request is answered, only accepting was seen: "+strings.Join(c.Silent, ", "))
+		indent(w, "not asked during the acts, only accepting was seen: "+strings.Join(c.Silent, ", "))
 	}
 	if p := r.Parity; p != nil {
 		fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries, compared in %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took))

@@ -59,6 +59,27 @@ func TestRehearsalPlaysEveryWayAndApplyAsksForIt(t *testing.T) {
 	h.phase("finished")
 }
 
+// A certificate, a password file or Lua code decides what is answered as much as the configuration does.
+func TestARehearsalIsOfTheFilesThatNginxReads(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	plan := h.plan(nginxtest.Release(t, "1.26.3").Path)
+	h.rehearsal(0, plan)
+	cert, key, err := nginxtest.SelfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{"cert.pem": cert, "key.pem": key} {
+		if err := os.WriteFile(filepath.Join(h.inst.Prefix, "conf", name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, command := range []string{"apply", "rehearse"} {
+		if r := h.must(8, command, plan); !strings.Contains(r.stderr, "conf/cert.pem changed") {
+			t.Errorf("what changed is not told: %s", r)
+		}
+	}
+}
+
 // Nothing else runs in the tests' sandbox here: whatever the rehearsal did to its host would show.
 func TestRehearsalLeavesNoTrace(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})

@@ -55,6 +55,9 @@ type Options struct {
 	// Patience bounds how long a change may take to show: a new master's start (init_by_lua
 	// included), workers that come or stop accepting.
 	Patience time.Duration `json:"patience_ns"`
+	// Grace is how much longer than its length a gate waits for evidence that is still missing; 0: a
+	// tenth of it, 5 s at least.
+	Grace time.Duration `json:"grace_ns,omitempty"`
 	// NoPackageGuard: nothing keeps the package manager from the file.
 	NoPackageGuard bool `json:"no_package_guard,omitempty"`
 	// Stay: where a gate holds, go on watching instead of ending the run. Nobody waits for it.

@@ -204,19 +204,27 @@ func facts(boot string, i nginx.Instance, binary string, t Target) map[string]st
 		"listening sockets":   listening(i),
 		"upgrade in progress": fmt.Sprintf("old master %d, new master %d", i.OldMaster, i.NewMaster),
 	}
-	if sum, err := procfs.SHA256(binary); err == nil {
-		f["file "+binary] = sum
-	} else {
-		f["file "+binary] = err.Error()
-	}
+	f["file "+binary] = content(binary)
 	if i.ConfigError != nil {
 		f["configuration"] = i.ConfigError.Error()
 	} else {
 		for _, file := range i.Config.Files {
 			f["file "+file.Path] = file.SHA256
 		}
+		for _, path := range i.Config.Reads(i.Paths.Prefix) { // what was rehearsed answers by them
+			f["read "+path] = content(path)
+		}
 	}
 	return f
+}
+
+// content is a file's hash, or why there is none.
+func content(path string) string {
+	sum, err := procfs.SHA256(path)
+	if err != nil {
+		return err.Error()
+	}
+	return sum
 }
 
 func listening(i nginx.Instance) string {

@@ -108,7 +108,10 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	if err != nil {
 		return err
 	}
-	grace := max(length/10, 5*time.Second)
+	grace := e.opts.Grace
+	if grace == 0 {
+		grace = max(length/10, 5*time.Second)
+	}
 	e.gate = &openGate{phase: e.phase, watch: w, policy: policy, deadline: time.Now().Add(length + grace)}
 	return e.note("", stepGate, journal.Observed, policy)
 }

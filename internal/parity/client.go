@@ -143,7 +143,10 @@ func (c Client) exchange(ctx context.Context, r *Request, a *Answer) error {
 			return stageError{handshake, fmt.Errorf("TLS handshake: the server does not offer HTTP/2 (ALPN %q)", got)}
 		}
 	}
-	if r.HTTP2 {
+	switch {
+	case r.Method == StreamMethod:
+		return exchangeStream(conn, a)
+	case r.HTTP2:
 		return exchangeHTTP2(conn, r, a)
 	}
 	return exchangeHTTP1(conn, r, a)
@@ -151,7 +154,10 @@ func (c Client) exchange(ctx context.Context, r *Request, a *Answer) error {
 
 func tlsConfig(r *Request) *tls.Config {
 	protocols := []string{"http/1.1"}
-	if r.HTTP2 {
+	switch {
+	case r.Method == StreamMethod:
+		protocols = nil
+	case r.HTTP2:
 		protocols = []string{"h2"}
 	}
 	return &tls.Config{

@@ -102,6 +102,15 @@ func (p *pair) unasked() bool {
 	return false
 }
 
+// silent tells whether neither binary said anything. To close the connection, or to reject the
+// handshake, is an answer: "return 444" does the one, ssl_reject_handshake the other.
+func (p *pair) silent() bool {
+	none := func(f probe.Fate) bool {
+		return f == probe.Timeout || f == probe.Refused || f == probe.Unreachable
+	}
+	return none(p.old.Fate) && none(p.new.Fate)
+}
+
 // fates compares what became of the request. It returns false if there are no two answers.
 func (p *pair) fates() bool {
 	o, n := p.old.Fate, p.new.Fate

@@ -172,3 +172,20 @@ suspicious  header X-A: 1 request at /n.conf:7
 		t.Errorf("%v %s", err, out)
 	}
 }
+
+// Two binaries that say nothing agree, and nothing is known of either.
+func TestAnAddressThatNeverAnswersIsTold(t *testing.T) {
+	requests := []Request{
+		{ID: 1, Address: "192.0.2.1:80"}, {ID: 2, Address: "192.0.2.1:80"}, // nobody answers
+		{ID: 3, Address: "127.0.0.1:80"}, {ID: 4, Address: "127.0.0.1:80"}, // one of them hangs
+		{ID: 5, Address: "127.0.0.1:81"}, // return 444
+	}
+	answers := []Answer{failedAs(probe.Timeout), failedAs(probe.Refused), answer(200, "a"), failedAs(probe.Timeout), failedAs(probe.EOFNew)}
+	report := Compare(requests, answers, answers, nil)
+	if report.NoAnswer != 3 || len(report.Mute) != 1 || report.Mute[0] != "192.0.2.1:80" || report.Green() {
+		t.Errorf("%+v", report)
+	}
+	if !strings.Contains(report.Summary(), "3 got no answer from either binary") {
+		t.Error(report.Summary())
+	}
+}

@@ -28,18 +28,23 @@ func (c Class) rank() int {
 
 // Report is the outcome of a comparison. It holds nothing secret: see [Shown].
 type Report struct {
-	Requests   int     `json:"requests"`  // that there were
-	NotAsked   int     `json:"not_asked"` // of them, not sent to both binaries: nothing is known about these
-	Same       int     `json:"same"`      // requests by the worst class of their differences
-	Expected   int     `json:"expected"`
-	Volatile   int     `json:"volatile"`
-	Suspicious int     `json:"suspicious"`
-	Breaking   int     `json:"breaking"`
-	Groups     []Group `json:"groups"` // worst first
+	Requests   int `json:"requests"`  // that there were
+	NotAsked   int `json:"not_asked"` // of them, not sent to both binaries: nothing is known about these
+	Same       int `json:"same"`      // requests by the worst class of their differences
+	Expected   int `json:"expected"`
+	Volatile   int `json:"volatile"`
+	Suspicious int `json:"suspicious"`
+	Breaking   int `json:"breaking"`
+	NoAnswer   int `json:"no_answer"` // of them, got none from either binary: nothing is known about these
+	// Mute are the addresses that answered no request at all, whichever binary listened.
+	Mute   []string `json:"mute,omitempty"`
+	Groups []Group  `json:"groups"` // worst first
 }
 
 // Green tells whether everything was compared and nothing breaking was found.
-func (r *Report) Green() bool { return r.Requests > 0 && r.NotAsked == 0 && r.Breaking == 0 }
+func (r *Report) Green() bool {
+	return r.Requests > 0 && r.NotAsked == 0 && r.Breaking == 0 && len(r.Mute) == 0
+}
 
 // Group is one kind of difference at one place of the configuration.
 type Group struct {
@@ -67,15 +72,25 @@ type groupKey struct {
 type reportBuilder struct {
 	out    Report
 	groups map[groupKey]*Group
+	spoke  map[string]bool // by address: a request was answered there
 }
 
-func newReportBuilder() *reportBuilder { return &reportBuilder{groups: map[groupKey]*Group{}} }
+func newReportBuilder() *reportBuilder {
+	return &reportBuilder{groups: map[groupKey]*Group{}, spoke: map[string]bool{}}
+}
 
 func (b *reportBuilder) add(p *pair) {
 	b.out.Requests++
 	if p.notAsked {
 		b.out.NotAsked++
 		return
+	}
+	silent := p.silent()
+	if p.request.Method != StreamMethod { // what is behind a stream need not answer a line
+		b.spoke[p.request.Address] = b.spoke[p.request.Address] || !silent
+	}
+	if silent {
+		b.out.NoAnswer++
 	}
 	worst := Same
 	secrets := newScrubber(p.request)
@@ -128,6 +143,12 @@ func (b *reportBuilder) report() *Report {
 	for _, g := range b.groups {
 		b.out.Groups = append(b.out.Groups, *g)
 	}
+	for address, spoke := range b.spoke {
+		if !spoke {
+			b.out.Mute = append(b.out.Mute, address)
+		}
+	}
+	slices.Sort(b.out.Mute)
 	slices.SortFunc(b.out.Groups, func(a, b Group) int {
 		return cmp.Or(cmp.Compare(b.Class.rank(), a.Class.rank()), cmp.Compare(b.Count, a.Count),
 			cmp.Compare(a.Location.File, b.Location.File), cmp.Compare(a.Location.Line, b.Location.Line), cmp.Compare(a.Kind, b.Kind))
@@ -150,7 +171,11 @@ func (r *Report) Summary() string {
 	if r.Requests == 0 {
 		return "parity: no request was compared"
 	}
-	return fmt.Sprintf("parity: %d requests: %s", r.Requests, strings.Join(parts, ", "))
+	summary := fmt.Sprintf("parity: %d requests: %s", r.Requests, strings.Join(parts, ", "))
+	if r.NoAnswer > 0 {
+		summary += fmt.Sprintf("; %d got no answer from either binary", r.NoAnswer)
+	}
+	return summary
 }
 
 // WriteText writes the report for people: the summary, then at most limit groups (0: all), worst

@@ -12,7 +12,7 @@ import (
 // query included: it may go into the sandbox, but only [Request.Shown] may be printed or stored.
 type Request struct {
 	ID     int    `json:"id"`     // its place in the list, from 1; the client sends it as X-Graft-Request
-	Method string `json:"method"` // "GET" or "HEAD"
+	Method string `json:"method"` // "GET", "HEAD" or [StreamMethod]
 	Target string `json:"target"` // path and query, as sent
 	Host   string `json:"host"`   // the Host header; "" sends none
 
@@ -55,7 +55,7 @@ type Shown struct {
 	Method   string   `json:"method"`
 	URL      string   `json:"url"`     // with the values that may be secret replaced by "***"
 	Address  string   `json:"address"` // where the connection went
-	Proto    string   `json:"proto"`   // "HTTP/1.1" or "HTTP/2.0"
+	Proto    string   `json:"proto"`   // "HTTP/1.1" or "HTTP/2.0"; "" for a stream
 	Server   conf.Pos `json:"server"`
 	Location conf.Pos `json:"location"`
 	Origin   Origin   `json:"origin"`
@@ -72,6 +72,12 @@ func (r *Request) Shown() Shown {
 	if r.HTTP2 {
 		proto = "HTTP/2.0"
 	}
+	if r.Method == StreamMethod {
+		scheme, proto = "tcp://"+r.Address, ""
+		if r.Network == "unix" {
+			scheme = ""
+		}
+	}
 	return Shown{ID: r.ID, Method: r.Method, URL: scheme + r.Host + MaskTarget(r.Target), Address: r.Address,
 		Proto: proto, Server: r.Server, Location: r.Location, Origin: r.Origin, Logged: r.Logged, Count: r.Count}
 }
@@ -82,7 +88,7 @@ func (s Shown) String() string {
 	if strings.HasPrefix(s.Address, "/") {
 		where = " (unix:" + s.Address + ")"
 	}
-	return fmt.Sprintf("%s %s %s%s", s.Method, s.URL, s.Proto, where)
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", s.Method, s.URL, s.Proto)) + where
 }
 
 // Number gives the requests of several lists their IDs, in order, and leaves out those that repeat

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"graft/internal/durable"
 	"graft/internal/nginx"
 	"graft/internal/procfs"
 	"graft/internal/sandbox"
@@ -28,7 +30,7 @@ type Start struct {
 	PidFile    string     `json:"pid_file"`
 	Workers    int        `json:"workers"` // that the configuration asks for; 0: not known
 	Attributes Attributes `json:"attributes"`
-	Logs       []string   `json:"logs"`   // files that would be opened for appending
+	Logs       []string   `json:"logs"`   // files that would be opened for appending, the one that is compiled in among them
 	Caches     []string   `json:"caches"` // directories of proxy_cache_path and its kin
 }
 
@@ -39,57 +41,21 @@ type clone struct {
 	patience time.Duration
 }
 
-// emptyLogs puts an empty file in the place of each log. Opening the host's own for appending would
-// copy it into the clone's memory, however large it is.
-func (c clone) emptyLogs() error {
-	for _, log := range c.Logs {
-		var st syscall.Stat_t
-		log, err := filepath.EvalSymlinks(log)
-		if err != nil || syscall.Stat(log, &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Size == 0 {
-			continue // it is not there, or a device, a pipe: nothing to copy
-		}
-		err = os.Remove(log)
-		if err == nil {
-			err = os.WriteFile(log, nil, os.FileMode(st.Mode&0o777))
-		}
-		if err == nil && os.Geteuid() == 0 {
-			err = os.Lchown(log, int(st.Uid), int(st.Gid))
-		}
-		if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, syscall.EROFS) {
-			return fmt.Errorf("empty the clone's log: %w", err)
-		}
-	}
-	return nil
-}
-
-// emptyCaches lays an empty directory over each cache: a cache of the host would be walked by the
-// clone's cache loader, and would answer for upstreams that are to be asked.
-func (c clone) emptyCaches() error {
-	for _, dir := range c.Caches {
-		var st syscall.Stat_t
-		if err := syscall.Stat(dir, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
-			continue
-		}
-		options := fmt.Sprintf("mode=%o,uid=%d,gid=%d", st.Mode&0o7777, st.Uid, st.Gid)
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, options); err != nil && !errors.Is(err, syscall.EPERM) {
-			return fmt.Errorf("empty the clone's cache %s: %w", dir, err)
-		}
-	}
-	return nil
-}
-
-// putBinary lays the binary at the path that argv[0] leads to.
-func (c clone) putBinary(from io.Reader) error {
-	beside := c.Binary + ".graft-clone"
-	to, err := os.OpenFile(beside, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
+// putBinary lays the binary at the path that argv[0] leads to, with the attributes of the file that
+// lies there, file capabilities among them.
+func (c clone) putBinary(from io.ReadSeeker) error {
+	attributes, err := durable.ReadAttributes(c.Binary)
 	if err != nil {
-		return fmt.Errorf("put the binary into the clone: %w", err)
+		attributes = durable.Private(0o755)
 	}
-	_, err = io.Copy(to, from)
-	if err := errors.Join(err, to.Close()); err != nil {
-		return fmt.Errorf("put the binary into the clone: %w", err)
+	err = durable.Replace("clone", c.Binary, from, attributes)
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) { // owners and labels that a user namespace cannot give
+		if _, err := from.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("put the binary into the clone: %w", err)
+		}
+		err = durable.Replace("clone", c.Binary, from, durable.Private(attributes.Mode.Perm()))
 	}
-	if err := os.Rename(beside, c.Binary); err != nil {
+	if err != nil {
 		return fmt.Errorf("put the binary into the clone: %w", err)
 	}
 	return nil
@@ -177,11 +143,24 @@ func become() {
 	os.Exit(1)
 }
 
+// enterCwd goes to the master's working directory. One that was removed is made, and removed, again.
+func (s Start) enterCwd() error {
+	err := os.Chdir(s.Cwd)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(s.Cwd, " (deleted)") {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "graft-clone-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Chdir(dir), os.Remove(dir))
+}
+
 func (s Start) become() error {
 	if null, err := os.Open(os.DevNull); err == nil {
 		_ = syscall.Dup3(int(null.Fd()), 0, 0) // as for a service
 	}
-	if err := os.Chdir(s.Cwd); err != nil {
+	if err := s.enterCwd(); err != nil {
 		return err
 	}
 	if err := s.Attributes.assume(); err != nil {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -104,6 +102,7 @@ func perform(ctx context.Context, in io.Reader, tell func(message)) error {
 		return fmt.Errorf("read the script: %w", err)
 	}
 	standBack()
+	unix.Umask(0o022) // whatever the caller's is
 	running := os.NewFile(runningFD, "the running binary")
 	unix.CloseOnExec(runningFD)
 	defer running.Close()
@@ -152,7 +151,7 @@ func standBack() {
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 }
 
-func (c clone) play(ctx context.Context, acts []scene, s script, running io.Reader, store *artifact.Store, target artifact.Artifact, tell func(message)) error {
+func (c clone) play(ctx context.Context, acts []scene, s script, running io.ReadSeeker, store *artifact.Store, target artifact.Artifact, tell func(message)) error {
 	if err := c.putBinary(running); err != nil {
 		return err
 	}
@@ -174,7 +173,9 @@ func (c clone) play(ctx context.Context, acts []scene, s script, running io.Read
 	}
 	var asking *clients
 	p.play(ctx, acts, func(a Act) { tell(message{Act: &a}) }, func(i nginx.Instance) (err error) {
-		asking, err = ask(ctx, i)
+		if asking, err = ask(ctx, i); err == nil {
+			p.mute = len(asking.told.Addresses) == 0
+		}
 		return err
 	})
 	if asking != nil {
@@ -206,7 +207,11 @@ func (c clone) answer(ctx context.Context, requests []parity.Request, stubs *stu
 	if _, err := c.start(ctx); err != nil {
 		return err
 	}
-	client := parity.Client{Dial: dialOutside}
+	own, err := sandbox.HostAddresses()
+	if err != nil {
+		return err
+	}
+	client := parity.Client{Dial: world{own}.dial}
 	answers := client.Run(ctx, requests)
 	parity.Attach(answers, stubs.Seen)
 	m := message{Answers: answers}
@@ -215,26 +220,4 @@ func (c clone) answer(ctx context.Context, requests []parity.Request, stubs *stu
 	}
 	tell(m)
 	return ctx.Err()
-}
-
-// dialOutside connects as a client in the world does, from the address that it had in the log, where
-// the network lets it: to loopback and to unix sockets only processes of the host itself connect.
-func dialOutside(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error) {
-	dialer := net.Dialer{KeepAlive: -1}
-	to, err := netip.ParseAddrPort(address)
-	if network == "unix" || err != nil || to.Addr().IsLoopback() {
-		if err == nil && source.IsLoopback() && source.Is4() == to.Addr().Unmap().Is4() {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-		}
-		return dialer.DialContext(ctx, network, address)
-	}
-	if source.IsValid() && !source.IsLoopback() && source.Is4() == to.Addr().Unmap().Is4() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-	}
-	var conn net.Conn
-	err = sandbox.Outside(func() error {
-		conn, err = dialer.DialContext(ctx, network, address)
-		return err
-	})
-	return conn, err
 }

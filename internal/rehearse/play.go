@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,7 @@ type player struct {
 	old    string // SHA-256 of the binary that runs when the play begins
 	log    *slog.Logger
 	steps  []Step // of the act that is played
+	mute   bool   // no address answers a request: the gates will find no evidence
 }
 
 // never is longer than any act: a gate that is to be interrupted waits so long.
@@ -67,6 +69,17 @@ var halves = map[role][]scene{
 	playsOn:   {crashWhileParked, toTheEnd, backFromEnd},
 }
 
+// actNames are all acts, in order.
+func actNames() []string {
+	names := []string{startName}
+	for _, half := range []role{playsBack, playsOn} {
+		for _, s := range halves[half] {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
 // play plays act by act, and hands each to tell. The first that fails is the last: what the clone is
 // like then, no further act can rely on. started is called when the old binary is up.
 func (p *player) play(ctx context.Context, acts []scene, tell func(Act), started func(nginx.Instance) error) {
@@ -84,6 +97,9 @@ func (p *player) play(ctx context.Context, acts []scene, tell func(Act), started
 		act := Act{Name: s.name, Does: s.does, OK: err == nil, Took: time.Since(begin), Steps: p.steps}
 		if err != nil {
 			act.Problem = err.Error()
+			if said := p.complaints(begin); len(said) > 0 {
+				act.Problem += "; nginx's error log: " + strings.Join(said, "; ")
+			}
 		}
 		tell(act)
 		if err != nil {
@@ -93,11 +109,14 @@ func (p *player) play(ctx context.Context, acts []scene, tell func(Act), started
 }
 
 // options are those of the real migration, but for its gates: with no traffic but ours they could
-// only wait.
+// only wait. Where a request can be answered at all, one has to be.
 func (p *player) options(until migrate.Phase) migrate.Options {
 	o := migrate.Defaults()
 	o.Until, o.Overlap, o.Park, o.MinRequests, o.Undetermined = until, 0, 0, 0, migrate.GiveUp
 	o.ProbeRate, o.Patience = 20, p.patience
+	if p.mute {
+		o.Undetermined, o.Grace = migrate.Proceed, 200*time.Millisecond
+	}
 	return o
 }
 

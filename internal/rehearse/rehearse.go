@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +22,6 @@ import (
 	"graft/internal/parity"
 	"graft/internal/procfs"
 	"graft/internal/sandbox"
-	"graft/internal/stub"
 )
 
 // Subject is what is rehearsed: a plan, on the host that it was made on.
@@ -83,7 +81,7 @@ func Run(ctx context.Context, s Subject, tell func(Act)) (Result, error) {
 	p.Took = max(old.took, target.took) + again.took + time.Since(begun)
 	r.Parity = &p
 	r.Took = time.Since(begin)
-	r.judge(back, onwards, old, target, again)
+	r.judge(speaksHTTP(s.Instance.Config), back, onwards, old, target, again)
 	return r, nil
 }
 
@@ -153,90 +151,6 @@ func (p *part) run(ctx context.Context, st stage, tell func(Act)) {
 	p.took = time.Since(begin)
 }
 
-// stage is what all clones of a rehearsal have in common.
-type stage struct {
-	script  script
-	running string // the running binary's file
-	options sandbox.Options
-}
-
-// script finds out how the master was started, and what it may talk to.
-func (s Subject) script() (stage, error) {
-	i := s.Instance
-	if i.Config == nil || i.ConfigError != nil {
-		return stage{}, fmt.Errorf("the configuration cannot be read: %w", i.ConfigError)
-	}
-	attributes, err := attributesOf(s.FS, i.Master.PID)
-	if err != nil {
-		return stage{}, err
-	}
-	stateDir, err := filepath.Abs(s.StateDir)
-	if err != nil {
-		return stage{}, err
-	}
-	addresses, err := sandbox.HostAddresses()
-	if err != nil {
-		return stage{}, err
-	}
-	names, err := stub.ReadHosts("/etc/hosts")
-	if err != nil {
-		return stage{}, err
-	}
-	upstreams := stub.Find(i.Config, stub.Host{Addresses: addresses, Names: names})
-	return stage{
-		script: script{
-			Start: Start{
-				Binary: s.Plan.Old.Binary, Argv: i.Argv, Cwd: i.Cwd, Env: environment(i.Config), PidFile: i.Paths.Pid,
-				Workers: i.WorkersToCome(s.FS), Attributes: attributes,
-				Logs: append(i.Logs.Access, i.Logs.Error...), Caches: caches(i),
-			},
-			Old: i.Exe.SHA256, StateDir: stateDir, Artifact: s.Plan.Target.Artifact, Endpoints: upstreams.Endpoints, Pools: upstreams.Pools,
-			Patience: s.Patience, Verbose: s.Verbose,
-		},
-		running: s.FS.Path(i.Master.PID, "exe"),
-		options: sandbox.Options{KeepRun: true, Outside: true, Hosts: upstreams.Hosts, Local: listening(i)},
-	}, nil
-}
-
-// environment is what a service is started with, and the env directives that give a value. What else
-// the master was given is not to be had: the process title lies over /proc/PID/environ.
-func environment(c *conf.Config) []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-	if tz, set := os.LookupEnv("TZ"); set {
-		env = append(env, "TZ="+tz)
-	}
-	for _, v := range c.Env() {
-		if strings.Contains(v, "=") {
-			env = append(env, v)
-		}
-	}
-	return env
-}
-
-// caches lists the directories of the caches on disk.
-func caches(i nginx.Instance) []string {
-	var dirs []string
-	for _, d := range i.Config.Find("proxy_cache_path", "fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path") {
-		dir := d.Arg(0)
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(i.Paths.Prefix, dir)
-		}
-		dirs = append(dirs, dir)
-	}
-	return dirs
-}
-
-// listening are the addresses that the master listens on.
-func listening(i nginx.Instance) []netip.Addr {
-	var list []netip.Addr
-	for _, l := range i.Listen {
-		if at, err := netip.ParseAddrPort(l.Addr); err == nil {
-			list = append(list, at.Addr())
-		}
-	}
-	return list
-}
-
 // requests are those that are asked of both binaries.
 func (s Subject) requests(ctx context.Context) (Parity, []parity.Request) {
 	i := s.Instance
@@ -252,7 +166,7 @@ func (s Subject) requests(ctx context.Context) (Parity, []parity.Request) {
 	p.Logs = append(p.Logs, sampled.Logs...)
 	fromConfig, leftOut := parity.FromConfig(source)
 	p.LeftOut = append(p.LeftOut, leftOut...)
-	all := parity.Number(sampled.Requests, fromConfig)
+	all := parity.Number(sampled.Requests, fromConfig, streams(i))
 	for _, r := range all {
 		if r.Origin == parity.LogOrigin {
 			p.FromLogs++
@@ -261,6 +175,11 @@ func (s Subject) requests(ctx context.Context) (Parity, []parity.Request) {
 		}
 	}
 	return p, all
+}
+
+// speaksHTTP tells whether there is anything to send requests to. Over QUIC none are sent.
+func speaksHTTP(c *conf.Config) bool {
+	return slices.ContainsFunc(c.Listens(), func(l conf.Listen) bool { return l.Context == "http" && !l.QUIC })
 }
 
 func firstOf(list []string) string {

@@ -60,32 +60,71 @@ type Parity struct {
 }
 
 // judge decides whether the rehearsal is green. What was not seen counts against it.
-func (r *Result) judge(parts ...part) {
+func (r *Result) judge(http bool, parts ...part) {
 	r.Problems = []string{}
 	for _, p := range parts {
 		if p.err != nil {
-			r.Problems = append(r.Problems, fmt.Sprintf("%s: %v", p.role, p.err))
+			r.problem("%s: %v", p.role, p.err)
 		}
 	}
-	if len(r.Acts) == 0 {
-		r.Acts = []Act{}
-		r.Problems = append(r.Problems, "nothing was played")
-	}
-	for _, a := range r.Acts {
-		if !a.OK {
-			r.Problems = append(r.Problems, fmt.Sprintf("%s: %s", a.Name, a.Problem))
-		}
-	}
-	if r.Clients.Lost > 0 {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d of %d requests were lost", r.Clients.Lost, r.Clients.Sent))
-	}
-	switch {
-	case r.Parity == nil:
-		r.Problems = append(r.Problems, "the answers were not compared")
-	case r.Parity.Requests == 0:
-		r.Problems = append(r.Problems, "no request was compared")
-	case r.Parity.Breaking > 0:
-		r.Problems = append(r.Problems, fmt.Sprintf("%d of %d requests are answered otherwise by the new binary", r.Parity.Breaking, r.Parity.Requests))
-	}
+	r.judgeActs()
+	r.judgeClients()
+	r.judgeParity(http)
 	r.Green = len(r.Problems) == 0
+}
+
+func (r *Result) problem(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// judgeActs asks for every act, one by one. Behind one that failed none is played.
+func (r *Result) judgeActs() {
+	played, failed := map[string]bool{}, false
+	for _, a := range r.Acts {
+		played[a.Name] = true
+		if !a.OK {
+			failed = true
+			r.problem("%s: %s", a.Name, a.Problem)
+		}
+	}
+	if failed {
+		return
+	}
+	for _, name := range actNames() {
+		if !played[name] {
+			r.problem("%s: it was not played", name)
+		}
+	}
+}
+
+func (r *Result) judgeClients() {
+	c := r.Clients
+	if c.Lost > 0 {
+		r.problem("%d of %d requests were lost", c.Lost, c.Sent)
+	}
+	if len(c.Addresses) > 0 && c.Answered == 0 {
+		r.problem("clients were to ask %d addresses during the acts, and got no answer", len(c.Addresses))
+	}
+}
+
+// judgeParity wants answers from wherever HTTP is spoken.
+func (r *Result) judgeParity(http bool) {
+	p := r.Parity
+	switch {
+	case p == nil || p.Report == nil:
+		r.problem("the answers were not compared")
+	case p.Requests == 0 && http:
+		r.problem("no request was compared")
+	case p.Breaking > 0:
+		r.problem("%d of %d requests are answered otherwise by the new binary", p.Breaking, p.Requests)
+	}
+	if p == nil || p.Report == nil {
+		return
+	}
+	if p.NotAsked > 0 {
+		r.problem("%d of %d requests were not sent to both binaries", p.NotAsked, p.Requests)
+	}
+	for _, address := range p.Mute {
+		r.problem("%s: not one request was answered there, by either binary", address)
+	}
 }

@@ -46,7 +46,8 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("plan %s has no green rehearsal: %s", e.Plan, e.Why)
 }
 
-// Require returns the plan's green rehearsal. Without one the error is a *MissingError.
+// Require returns the plan's green rehearsal. Without one the error is a *MissingError. The file is
+// believed, for only its owner writes there, but not where it contradicts itself.
 func Require(stateDir string, plan migrate.Plan) (Result, error) {
 	var r Result
 	data, err := os.ReadFile(resultFile(stateDir, plan.ID))
@@ -64,6 +65,12 @@ func Require(stateDir string, plan migrate.Plan) (Result, error) {
 		return r, &MissingError{plan.ID, "the rehearsal is of another plan or another state of the host"}
 	case !r.Green:
 		return r, &MissingError{plan.ID, "its rehearsal failed: " + strings.Join(r.Problems, "; ")}
+	}
+	problems := r.Problems
+	r.Problems = nil
+	r.judgeActs()
+	if problems = append(problems, r.Problems...); len(problems) > 0 {
+		return r, &MissingError{plan.ID, fmt.Sprintf("%s is damaged: green, but %s", resultFile(stateDir, plan.ID), strings.Join(problems, "; "))}
 	}
 	return r, nil
 }

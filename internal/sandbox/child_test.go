@@ -20,6 +20,7 @@ import (
 const (
 	nestedArg = "sandbox-test-nested" // OPTIONS PROGRAM ARG…: run it in one more sandbox
 	listenArg = "sandbox-test-listen" // NETWORK ADDRESS…: listen on all, print each
+	holdArg   = "sandbox-test-hold"   // SOCKET PROGRAM ARG…: run it while this unix socket listens
 	dialArg   = "sandbox-test-dial"   // NETWORK ADDRESS: print whether it answers
 	insideArg = "sandbox-test-inside" // print whether it is in a sandbox
 	meetArg   = "sandbox-test-meet"   // SERVER FROM TO: listen inside or outside, dial from the other, print who met
@@ -33,6 +34,8 @@ func TestMain(m *testing.M) {
 			os.Exit(runNested(os.Args[2], os.Args[3:]))
 		case listenArg:
 			os.Exit(runListen(os.Args[2], os.Args[3:]))
+		case holdArg:
+			os.Exit(runHolding(os.Args[2], os.Args[3:]))
 		case dialArg:
 			os.Exit(runDial(os.Args[2], os.Args[3]))
 		case meetArg:
@@ -77,6 +80,22 @@ func runListen(network string, addresses []string) int {
 		}
 		defer l.Close()
 		fmt.Println(l.Addr())
+	}
+	return 0
+}
+
+func runHolding(socket string, argv []string) int {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer l.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		fmt.Println(err)
+		return 1
 	}
 	return 0
 }

@@ -24,7 +24,7 @@ func Main() {
 	}
 	var code int
 	var err error
-	offLeader(func() { code, err = pid1(os.Args[2], os.Args[3:]) })
+	offLeader(func() { code, err = pid1(os.Args[2:]) })
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "sandbox: %v\n", err)
 		os.Exit(ExitSetup)
@@ -59,9 +59,13 @@ func offLeader(fn func()) {
 	<-done
 }
 
-// pid1 makes the sandbox out of the namespaces it was born in, runs argv and
-// returns its exit code.
-func pid1(text string, argv []string) (int, error) {
+// pid1 makes the sandbox out of the namespaces it was born in, runs the program
+// and returns its exit code.
+func pid1(args []string) (int, error) {
+	text, argv, err := unpack(args)
+	if err != nil {
+		return 0, err
+	}
 	var p plan
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return 0, fmt.Errorf("read the plan: %w", err)

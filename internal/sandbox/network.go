@@ -84,7 +84,11 @@ func removeSockets(p plan) error {
 		if err != nil || st.Mode().Type() != fs.ModeSocket {
 			continue // gone, or replaced by something else since
 		}
-		err = os.Remove(path)
+		if below(path, "/dev") { // read-only, and the host's: /dev/log of a syslog that listens there
+			err = mountAt(os.DevNull, path, "", unix.MS_BIND, "")
+		} else {
+			err = os.Remove(path)
+		}
 		if errors.Is(err, fs.ErrPermission) {
 			continue // another user's directory, which the program cannot bind in, either
 		}
@@ -96,7 +100,7 @@ func removeSockets(p plan) error {
 }
 
 func hostsOwn(path string, binds []string) bool {
-	for _, b := range append([]string{"/dev", "/proc", "/sys"}, binds...) {
+	for _, b := range append([]string{"/proc", "/sys"}, binds...) {
 		if below(path, b) {
 			return true
 		}

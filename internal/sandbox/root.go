@@ -38,7 +38,7 @@ func buildRoot(p plan) error {
 		return err
 	}
 	b := &builder{plan: p, mounts: list}
-	if err := mountAt("tmpfs", staging, "tmpfs", 0, "mode=0755"); err != nil {
+	if err := mountAt("tmpfs", staging, "tmpfs", 0, b.sized("mode=0755")); err != nil {
 		return err
 	}
 	if err := os.Mkdir(b.root("/"), 0o755); err != nil {
@@ -312,7 +312,15 @@ func (b *builder) tmpfs(dir, options string) error {
 	if _, err := os.Stat(b.root(dir)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return mountAt("tmpfs", b.root(dir), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options)
+	return mountAt("tmpfs", b.root(dir), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, b.sized(options))
+}
+
+// sized adds the bound to the options of a tmpfs.
+func (b *builder) sized(options string) string {
+	if b.Room > 0 {
+		options += fmt.Sprintf(",size=%d", b.Room)
+	}
+	return options
 }
 
 // bind shows the host's own file or directory, with all that is mounted below.
@@ -354,10 +362,12 @@ func (b *builder) bindReadOnly(path string) error {
 			points = append(points, m)
 		}
 	}
-	for _, m := range points {
+	for n, m := range points {
 		err := mountAt("", b.root(m.point), "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|m.flags, "")
-		// A mount that is covered by another cannot be reached, and need not be.
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// A mount that is covered by another cannot be reached, and need not be: there is
+		// nothing at its point then, or no mount.
+		covered := errors.Is(err, fs.ErrNotExist) || n > 0 && errors.Is(err, unix.EINVAL)
+		if err != nil && !covered {
 			return err
 		}
 	}

@@ -37,6 +37,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -77,6 +78,10 @@ type Options struct {
 	// Local are further addresses that are local inside if there is an Outside:
 	// those that nginx listens on although this host does not have them now.
 	Local []netip.Addr
+
+	// Room bounds, in bytes, what may be written to the sandbox's files: they lie in
+	// memory. 0 leaves it at the kernel's half of all memory.
+	Room int64
 
 	// SameUser runs the program as the caller's user, also in a user namespace,
 	// where the program is root otherwise. It then has no power over the
@@ -167,7 +172,30 @@ func Command(ctx context.Context, opts Options, argv0 string, args ...string) (*
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	return reexec(ctx, flags, p.UserNS, append([]string{string(text), argv0}, args...)...), nil
+	return reexec(ctx, flags, p.UserNS, slices.Concat(pack(string(text)), []string{argv0}, args)...), nil
+}
+
+// maxArg is less than what the kernel takes as one argument (MAX_ARG_STRLEN, 128 KiB): a host has
+// thousands of sockets, or upstreams with names.
+const maxArg = 64 << 10
+
+// pack spreads the plan over as many arguments as it takes, behind their number.
+func pack(text string) []string {
+	var parts []string
+	for len(text) > maxArg {
+		parts, text = append(parts, text[:maxArg]), text[maxArg:]
+	}
+	parts = append(parts, text)
+	return append([]string{strconv.Itoa(len(parts))}, parts...)
+}
+
+// unpack is the reverse, and what follows.
+func unpack(args []string) (text string, argv []string, err error) {
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < 0 || n+1 > len(args) {
+		return "", nil, fmt.Errorf("read the plan: %q of %d arguments", args[0], len(args)-1)
+	}
+	return strings.Join(args[1:n+1], ""), args[n+1:], nil
 }
 
 // reexec is this program's second execution, in new namespaces.

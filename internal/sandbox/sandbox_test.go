@@ -445,3 +445,37 @@ func write(t *testing.T, path, text string) {
 		t.Fatal(err)
 	}
 }
+
+// A syslog without systemd listens in /dev, which the sandbox shares with the host.
+func TestTheHostsSocketsInDevAreOutOfReach(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to lay out a /dev")
+	}
+	got := sh(t, Options{}, fmt.Sprintf(`
+		mkdir /mnt/dev; mount -t tmpfs none /mnt/dev
+		cp -a /dev/null /dev/zero /dev/urandom /mnt/dev; mkdir /mnt/dev/shm; mount --bind /mnt/dev /dev
+		%s /dev/log sh -ec '
+			%s unix /dev/log
+			! %s {} %[2]s unix /dev/log'`, child(t, holdArg), child(t, dialArg), child(t, nestedArg)))
+	if lines := strings.Split(got, "\n"); len(lines) != 2 || lines[0] != "connected" || !strings.Contains(lines[1], "refused") {
+		t.Errorf("%q: the socket is to answer outside of the sandbox alone", got)
+	}
+}
+
+func TestRoomBoundsWhatIsWritten(t *testing.T) {
+	out, err := trySh(t, Options{Room: 8 << 20}, "cat /etc/passwd > /etc/graft-test; head -c 9000000 /dev/zero > /etc/graft-test")
+	if err == nil || !strings.Contains(out, "No space left") {
+		t.Errorf("error %v, output %q", err, out)
+	}
+}
+
+// A host may have thousands of sockets and names: more than one argument can hold.
+func TestThePlanMayBeLong(t *testing.T) {
+	var hosts []string
+	for i := range 9000 {
+		hosts = append(hosts, fmt.Sprintf("10.0.%d.%d host-%d.example", i/256, i%256, i))
+	}
+	if got := sh(t, Options{Hosts: hosts}, "tail -n1 /etc/hosts; echo $1"); got != hosts[len(hosts)-1] {
+		t.Errorf("got %q", got)
+	}
+}
