@@ -88,7 +88,11 @@ func newLargeHost(t testing.TB) (h *host, twin string) {
 	if err := execute(exec.CommandContext(t.Context(), "cp", "-a", tree+"/usr/local/openresty", "/usr/local/")); err != nil { // the sandbox's own
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll("/usr/local/openresty") })
+	t.Cleanup(func() {
+		if err := os.RemoveAll("/usr/local/openresty"); err != nil {
+			t.Error(err)
+		}
+	})
 	binary, err := filepath.Glob("/usr/local/openresty/nginx/sbin/nginx")
 	if err != nil || len(binary) != 1 {
 		t.Fatalf("the OpenResty equivalent lies at %v: %v", binary, err)

@@ -141,7 +141,8 @@ func (h *host) restored(sha256 string) {
 		h.t.Errorf("the pid file holds %d (%v), the old master is %d", pid, err, h.inst.MasterPID)
 	}
 	if _, err := os.Lstat("/usr/local/openresty"); err == nil {
-		h.t.Error("/usr/local/openresty is still there")
+		files, err := filepath.Glob("/usr/local/openresty/*/*")
+		h.t.Errorf("/usr/local/openresty is still there, with %q (%v)", files, err)
 	}
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(h.inst.Exe), ".*graft*"))
 	if err != nil || left != nil {

@@ -105,24 +105,12 @@ func TestColdStartDiffers(t *testing.T) {
 		Conf: "/etc/nginx/nginx.conf", PidFile: "/run/nginx.pid",
 		ErrorLog: "/var/log/nginx/error.log", AccessLog: "/var/log/nginx/access.log",
 	})
-	other := nginxtest.Build(t, nginxtest.Source(t, "1.22.1"), replace(nginxtest.Flags(), "--conf-path=/usr/local/openresty/nginx/conf/nginx.conf")...)
+	other := nginxtest.Foreign(t)
 	found := h.blockers(other.Path)
 	if _, ok := found["argv-reused"]; !ok {
 		t.Errorf("argv-reused does not block; what does: %v", found)
 	}
 	h.blocked("argv-reused", other.Path)
-}
-
-// replace changes the flag of the same name.
-func replace(flags []string, flag string) []string {
-	name, _, _ := strings.Cut(flag, "=")
-	var all []string
-	for _, f := range flags {
-		if n, _, _ := strings.Cut(f, "="); n != name {
-			all = append(all, f)
-		}
-	}
-	return append(all, flag)
 }
 
 func TestLibraryMissingInTheStrippedEnvironment(t *testing.T) {

@@ -71,6 +71,21 @@ func Flags() []string {
 	}
 }
 
+// Foreign is a target as OpenResty's own defaults make it: other prefix, conf path and pid path.
+func Foreign(t testing.TB) Binary {
+	t.Helper()
+	moved := []string{
+		"--prefix=/usr/local/openresty/nginx",
+		"--conf-path=/usr/local/openresty/nginx/conf/nginx.conf",
+		"--pid-path=/usr/local/openresty/nginx/logs/nginx.pid",
+	}
+	flags := slices.DeleteFunc(Flags(), func(flag string) bool {
+		name, _, _ := strings.Cut(flag, "=")
+		return slices.ContainsFunc(moved, func(m string) bool { return strings.HasPrefix(m, name+"=") })
+	})
+	return Build(t, Source(t, "1.22.1"), append(flags, moved...)...)
+}
+
 // Debian is this distribution's own nginx, unpacked from its packages.
 func Debian(t testing.TB) Binary {
 	t.Helper()

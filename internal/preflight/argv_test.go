@@ -96,14 +96,6 @@ func TestTextFileBusy(t *testing.T) {
 	}
 }
 
-// foreign is a target as OpenResty's own defaults make it: other prefix, conf path and pid path.
-func foreign(t testing.TB) nginxtest.Binary {
-	return nginxtest.Build(t, nginxtest.Source(t, "1.22.1"), with(nginxtest.Flags(),
-		"--prefix=/usr/local/openresty/nginx",
-		"--conf-path=/usr/local/openresty/nginx/conf/nginx.conf",
-		"--pid-path=/usr/local/openresty/nginx/logs/nginx.pid")...)
-}
-
 // packaged is a configuration as a distribution's nginx has it: it relies on the compiled-in prefix and
 // pid path.
 const packaged = `worker_processes 1;
@@ -134,7 +126,7 @@ func startPackaged(t testing.TB, config string, args ...string) *nginxtest.Insta
 func TestArgvReused(t *testing.T) {
 	t.Run("no -c, and another conf path compiled in", func(t *testing.T) {
 		inst := startPackaged(t, packaged, "-g", "daemon on;")
-		checks := run(t, subject(t, inst, foreign(t)))
+		checks := run(t, subject(t, inst, nginxtest.Foreign(t)))
 		found(t, checks, "argv-reused", Blocker, "/usr/local/openresty/nginx/conf/nginx.conf", "/etc/nginx/nginx.conf")
 		found(t, run(t, subject(t, inst, hardened(t))), "argv-reused", OK)
 	})
@@ -165,7 +157,7 @@ func TestArgvReused(t *testing.T) {
 
 func TestPidPathDiffers(t *testing.T) {
 	inst := startPackaged(t, packaged, "-c", "/etc/nginx/nginx.conf")
-	found(t, run(t, subject(t, inst, foreign(t))), "pid-path-differs", Blocker, "/run/nginx.pid", "/usr/local/openresty/nginx/logs/nginx.pid")
+	found(t, run(t, subject(t, inst, nginxtest.Foreign(t))), "pid-path-differs", Blocker, "/run/nginx.pid", "/usr/local/openresty/nginx/logs/nginx.pid")
 	found(t, run(t, subject(t, inst, hardened(t))), "pid-path-differs", OK)
 }
 

@@ -208,7 +208,7 @@ func TestLookingChangesNothing(t *testing.T) {
 
 func TestPrefixRelativePaths(t *testing.T) {
 	inst := startPackaged(t, packaged, "-c", "/etc/nginx/nginx.conf")
-	checks := run(t, subject(t, inst, foreign(t)))
+	checks := run(t, subject(t, inst, nginxtest.Foreign(t)))
 	found(t, checks, "prefix-relative-paths", Blocker, "root html", "/etc/nginx/nginx.conf:8", "/usr/share/nginx/html becomes /usr/local/openresty/nginx/html",
 		"server without root (/etc/nginx/nginx.conf:6)")
 	if strings.Contains(checks["prefix-relative-paths"].Evidence, "nginx.conf:10") {
@@ -217,7 +217,7 @@ func TestPrefixRelativePaths(t *testing.T) {
 	found(t, run(t, subject(t, inst, hardened(t))), "prefix-relative-paths", OK)
 
 	write(t, "/etc/nginx/nginx.conf", strings.ReplaceAll(read(t, inst.Conf), "root html;", "root /usr/share/nginx/html;"))
-	found(t, run(t, subject(t, inst, foreign(t))), "prefix-relative-paths", Warning, "server without root")
+	found(t, run(t, subject(t, inst, nginxtest.Foreign(t))), "prefix-relative-paths", Warning, "server without root")
 }
 
 func TestPrefixRelativePathsServeAnotherPage(t *testing.T) {
@@ -226,7 +226,7 @@ func TestPrefixRelativePathsServeAnotherPage(t *testing.T) {
 		write(t, dir+"/html/files/index.html", page)
 	}
 	inst := startPackaged(t, "pid /run/nginx.pid;\n"+packaged, "-c", "/etc/nginx/nginx.conf")
-	found(t, run(t, subject(t, inst, foreign(t))), "prefix-relative-paths", Blocker, "root html")
+	found(t, run(t, subject(t, inst, nginxtest.Foreign(t))), "prefix-relative-paths", Blocker, "root html")
 	if got := get(t, inst.Addr("http"), "/files/"); got != "the site" {
 		t.Fatalf("before: %q", got)
 	}
@@ -234,7 +234,7 @@ func TestPrefixRelativePathsServeAnotherPage(t *testing.T) {
 	if err := os.Remove(inst.Exe); err != nil {
 		t.Fatal(err)
 	}
-	write(t, inst.Exe, read(t, foreign(t).Path))
+	write(t, inst.Exe, read(t, nginxtest.Foreign(t).Path))
 	if err := os.Chmod(inst.Exe, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func removed(t *testing.T, paths ...string) {
 
 func TestColdStartDiffers(t *testing.T) {
 	inst := startPackaged(t, packaged+"\n#\n", "-c", "/etc/nginx/nginx.conf")
-	s := subject(t, inst, foreign(t))
+	s := subject(t, inst, nginxtest.Foreign(t))
 	found(t, run(t, s), "cold-start-differs", Note, "neither a systemd unit nor an init script")
 
 	t.Run("no -c in the unit", func(t *testing.T) {

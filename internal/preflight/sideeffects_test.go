@@ -25,7 +25,7 @@ func TestConfigTestSideEffects(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := subject(t, inst, foreign(t))
+	s := subject(t, inst, nginxtest.Foreign(t))
 	checks := run(t, s)
 	found(t, checks, "config-test-side-effects", Note, prefix+"/logs/nginx.pid (an empty pid file)", "/var/lib/nginx/body", "--http-client-body-temp-path")
 
@@ -41,7 +41,7 @@ func TestConfigTestSideEffects(t *testing.T) {
 	}
 	places := []string{"/usr/local/openresty", "/var/lib/nginx", "/var/log/nginx", "/run", inst.Prefix}
 	before := nginxtest.Snapshot(t, places...)
-	if out, err := exec.CommandContext(t.Context(), foreign(t).Path, "-t", "-c", inst.Conf).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), nginxtest.Foreign(t).Path, "-t", "-c", inst.Conf).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	got := map[string]bool{}

@@ -44,8 +44,8 @@ func TestPidPathDiffersSoThatTheFilesLieApart(t *testing.T) {
 	removed(t, foreignPrefix)
 	write(t, foreignPrefix+"/logs/.keep", "")
 	inst := startPackaged(t, packaged, "-c", "/etc/nginx/nginx.conf")
-	asked(t, subject(t, inst, foreign(t)), "pid-path-differs", Blocker, "would lie apart")
-	swap(t, inst, foreign(t))
+	asked(t, subject(t, inst, nginxtest.Foreign(t)), "pid-path-differs", Blocker, "would lie apart")
+	swap(t, inst, nginxtest.Foreign(t))
 	inst.Signal(t, inst.MasterPID, syscall.SIGUSR2)
 	young := pidIn(t, foreignPrefix+"/logs/nginx.pid")
 	if old := pidIn(t, "/run/nginx.pid.oldbin"); old != inst.MasterPID || young == old {
@@ -65,8 +65,8 @@ func TestArgvReusedReadsAnotherConfiguration(t *testing.T) {
 	}
 	write(t, foreignPrefix+"/conf/nginx.conf", "pid /run/nginx.pid;\n"+own)
 	write(t, foreignPrefix+"/html/files/index.html", "Welcome to OpenResty!")
-	asked(t, subject(t, inst, foreign(t)), "argv-reused", Blocker, foreignPrefix+"/conf/nginx.conf")
-	swap(t, inst, foreign(t))
+	asked(t, subject(t, inst, nginxtest.Foreign(t)), "argv-reused", Blocker, foreignPrefix+"/conf/nginx.conf")
+	swap(t, inst, nginxtest.Foreign(t))
 	upgrade(t, inst, 1)
 	if got := get(t, inst.Addr("own"), "/files/"); got != "Welcome to OpenResty!" {
 		t.Errorf("the new master serves %q", got)
@@ -125,8 +125,8 @@ func TestColdStartDiffersFromWhatRan(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, foreignPrefix+"/conf/nginx.conf", "pid /run/nginx.pid;\n"+own)
-	asked(t, subject(t, inst, foreign(t)), "cold-start-differs", Blocker, foreignPrefix+"/conf/nginx.conf instead of /etc/nginx/nginx.conf")
-	swap(t, inst, foreign(t))
+	asked(t, subject(t, inst, nginxtest.Foreign(t)), "cold-start-differs", Blocker, foreignPrefix+"/conf/nginx.conf instead of /etc/nginx/nginx.conf")
+	swap(t, inst, nginxtest.Foreign(t))
 	inst.Signal(t, inst.MasterPID, syscall.SIGTERM)
 	eventually(t, "nginx is gone", func() bool {
 		masters, err := inst.Masters()
