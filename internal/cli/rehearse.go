@@ -143,8 +143,12 @@ func showRehearsal(w io.Writer, r rehearse.Result) {
 		indent(w, "not asked during the acts, only accepting was seen: "+strings.Join(c.Silent, ", "))
 	}
 	if p := r.Parity; p != nil {
-		fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries, compared in %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took))
-		_ = p.WriteText(w, maxGroups)
+		if p.Requests == 0 && r.Green {
+			fmt.Fprintln(w, "parity   nothing to compare: the configuration has no server for HTTP, stream or mail over TCP")
+		} else {
+			fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries, compared in %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took))
+			_ = p.WriteText(w, maxGroups)
+		}
 		for _, u := range p.Unanswered {
 			indent(w, "no stub could stand in for "+u)
 		}
