@@ -138,7 +138,7 @@ func (a *app) migrateCommand() *cobra.Command {
 			if plan.Nothing() {
 				return nil
 			}
-			if err := a.rehearseFirst(ctx, plan, flags.bare); err != nil {
+			if err := a.rehearseFirst(ctx, plan, flags); err != nil {
 				return err
 			}
 			if err := a.confirm("\nCarry this out?"); err != nil {

@@ -89,3 +89,14 @@ func TestTwoRehearsalsAtOnce(t *testing.T) {
 	}
 	h.must(0, append([]string{"apply", plan}, quick...)...)
 }
+
+// What starts slower than a minute has to be waited for, and what is to be waited for has an end.
+func TestARehearsalHasThePatienceThatItIsTold(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	plan := h.plan(nginxtest.Release(t, "1.26.3").Path)
+	r := h.must(4, "rehearse", plan, "--patience", "1ms")
+	if !strings.Contains(r.stderr, "start nginx in the clone") {
+		t.Errorf("%s", r)
+	}
+	h.must(2, "rehearse", plan, "--patience", "0s")
+}

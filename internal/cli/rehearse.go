@@ -17,7 +17,8 @@ import (
 )
 
 func (a *app) rehearseCommand() *cobra.Command {
-	return &cobra.Command{
+	var patience time.Duration
+	cmd := &cobra.Command{
 		Use:   "rehearse PLAN",
 		Short: "Play the whole migration on a clone of this host, and compare the answers of old and new",
 		Long: "Rehearse clones this host copy-on-write into private namespaces and plays the plan there for real: forward, each\n" +
@@ -34,15 +35,20 @@ func (a *app) rehearseCommand() *cobra.Command {
 				a.say("nothing to rehearse: this binary runs already")
 				return nil
 			}
-			return a.rehearse(cmd.Context(), plan)
+			if patience <= 0 {
+				return failf(CodeUsage, "", "--patience must be more than 0")
+			}
+			return a.rehearse(cmd.Context(), plan, patience)
 		},
 	}
+	cmd.Flags().DurationVar(&patience, "patience", migrate.Defaults().Patience, "how long a new master's start, or workers coming and going, may take")
+	return cmd
 }
 
 // rehearse plays the plan on a clone and keeps the result for apply. Without a green result it is an
 // error.
-func (a *app) rehearse(ctx context.Context, plan migrate.Plan) error {
-	r, err := a.hold(ctx, plan)
+func (a *app) rehearse(ctx context.Context, plan migrate.Plan, patience time.Duration) error {
+	r, err := a.hold(ctx, plan, patience)
 	if err != nil {
 		return err
 	}
@@ -53,7 +59,7 @@ func (a *app) rehearse(ctx context.Context, plan migrate.Plan) error {
 }
 
 // hold is rehearse without the answer.
-func (a *app) hold(ctx context.Context, plan migrate.Plan) (rehearse.Result, error) {
+func (a *app) hold(ctx context.Context, plan migrate.Plan, patience time.Duration) (rehearse.Result, error) {
 	if preflight.Worst(plan.Checks) == preflight.Blocker {
 		return rehearse.Result{}, blocked(plan)
 	}
@@ -68,7 +74,7 @@ func (a *app) hold(ctx context.Context, plan migrate.Plan) (rehearse.Result, err
 		return rehearse.Result{}, &Error{CodeStale, err, "the plan's artifact is not in this store: build it again, or give --state-dir"}
 	}
 	a.say("rehearsing on a clone of this host; nothing of it reaches nginx or its files")
-	r, err := rehearse.Run(ctx, rehearse.Subject{FS: a.fs, Plan: plan, Instance: i, StateDir: a.stateDir, Verbose: a.verbose}, func(act rehearse.Act) {
+	r, err := rehearse.Run(ctx, rehearse.Subject{FS: a.fs, Plan: plan, Instance: i, StateDir: a.stateDir, Patience: patience, Verbose: a.verbose}, func(act rehearse.Act) {
 		a.say("%s", actLine(act))
 	})
 	if err != nil {
@@ -78,11 +84,11 @@ func (a *app) hold(ctx context.Context, plan migrate.Plan) (rehearse.Result, err
 }
 
 // rehearseFirst is migrate's rehearsal: its words are for people, the answer is the migration's.
-func (a *app) rehearseFirst(ctx context.Context, plan migrate.Plan, bare bool) error {
-	if bare {
+func (a *app) rehearseFirst(ctx context.Context, plan migrate.Plan, flags runFlags) error {
+	if flags.bare {
 		return nil
 	}
-	r, err := a.hold(ctx, plan)
+	r, err := a.hold(ctx, plan, flags.options.Patience)
 	if err != nil {
 		return err
 	}
@@ -143,8 +149,12 @@ func showRehearsal(w io.Writer, r rehearse.Result) {
 		indent(w, "not asked during the acts, only accepting was seen: "+strings.Join(c.Silent, ", "))
 	}
 	if p := r.Parity; p != nil {
-		fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries, compared in %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took))
-		_ = p.WriteText(w, maxGroups)
+		if p.Requests == 0 && r.Green {
+			fmt.Fprintln(w, "parity   nothing to compare: the configuration has no server for HTTP, stream or mail over TCP")
+		} else {
+			fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries, compared in %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took))
+			_ = p.WriteText(w, maxGroups)
+		}
 		for _, u := range p.Unanswered {
 			indent(w, "no stub could stand in for "+u)
 		}

@@ -58,6 +58,18 @@ func TestRehearsalPlaysEveryWayAndApplyAsksForIt(t *testing.T) {
 	h.sameButLogs(before)
 	h.must(0, "apply", plan, "--overlap", "300ms", "--park", "300ms", "--min-requests", "0", "--probe-rate", "20")
 	h.phase("finished")
+	h.must(8, "rehearse", plan) // its master is gone
+}
+
+// In the midst of a migration the host is not the one that the plan was made on.
+func TestNoRehearsalWhileAMigrationIsUnderWay(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	plan := h.plan(nginxtest.Release(t, "1.26.3").Path)
+	h.must(0, with("apply", plan, "--until", "overlap")...)
+	if r := h.must(8, "rehearse", plan); !strings.Contains(r.stderr, "upgrade in progress changed") {
+		t.Errorf("%s", r)
+	}
+	h.must(0, "rollback")
 }
 
 // A certificate, a password file or Lua code decides what is answered as much as the configuration does.
@@ -111,9 +123,10 @@ func traces(t testing.TB, h *host) map[string]string {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(text)) { // without timers and counters
-			// Nor connections of other tests that wait for their time to be over (TIME_WAIT): one of the
-			// rehearsal's would show in /proc/net/dev.
-			if fields := strings.Fields(line); len(fields) > 9 && fields[3] != "06" {
+			// Nor connections of earlier tests that wait for their time to be over: one of the rehearsal's
+			// would show in /proc/net/dev.
+			const timeWait = "06"
+			if fields := strings.Fields(line); len(fields) > 9 && fields[3] != timeWait {
 				found[file+" "+fields[1]] = strings.Join(append(fields[2:4:4], fields[9]), " ")
 			}
 		}

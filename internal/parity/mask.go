@@ -17,7 +17,7 @@ func MaskTarget(target string) string {
 	path, query, hasQuery := strings.Cut(target, "?")
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
-		if looksSecret(s) {
+		if looksSecret(s) || tellsSecret(s) {
 			segments[i] = masked
 		}
 	}
@@ -28,7 +28,7 @@ func MaskTarget(target string) string {
 	for i, pair := range pairs {
 		key, value, hasValue := strings.Cut(pair, "=")
 		switch {
-		case hasValue && value != "" && (secretKey(key) || looksSecret(value)):
+		case hasValue && value != "" && secretPair(key, value):
 			pairs[i] = key + "=" + masked
 		case !hasValue && looksSecret(key):
 			pairs[i] = masked
@@ -44,11 +44,36 @@ var secretWords = []string{"token", "secret", "passw", "pwd", "passphrase", "aut
 // secretKeys are secret as they are: as a part of other words they would say nothing.
 var secretKeys = []string{"key", "sig", "sign", "code", "pass", "sid", "hash", "hmac", "mac", "pin", "state", "id_token", "mail", "user", "username", "login", "card", "cc", "iban", "ssn"}
 
+func secretPair(key, value string) bool {
+	return secretKey(key) || looksSecret(value) || tellsSecret(value)
+}
+
 func secretKey(key string) bool {
 	key = strings.ToLower(unescape(key))
-	return slices.Contains(secretKeys, key) ||
+	part := func(c rune) bool { return strings.ContainsRune("?[].;:{}\"'", c) } // user[pin], a?key
+	return slices.ContainsFunc(strings.FieldsFunc(key, part), func(k string) bool { return slices.Contains(secretKeys, k) }) ||
 		slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(key, w) }) ||
 		strings.HasSuffix(key, "_key") || strings.HasSuffix(key, "-key") || strings.HasSuffix(key, "_sig")
+}
+
+var innerPair = regexp.MustCompile(`([A-Za-z0-9_.\[\]-]{1,64})["']?\s*[=:]\s*["']?[^\s&;"'/]`)
+
+// tellsSecret tells a value that has pairs of its own, one of them secret: a URL to come back to, JSON, what
+// stands behind a semicolon.
+func tellsSecret(value string) bool {
+	for range 3 { // each layer is escaped once more
+		for _, m := range innerPair.FindAllStringSubmatch(value, -1) {
+			if secretKey(m[1]) {
+				return true
+			}
+		}
+		plain := unescape(value)
+		if plain == value {
+			return false
+		}
+		value = plain
+	}
+	return false
 }
 
 var (
@@ -139,13 +164,13 @@ func newScrubber(r *Request) scrubber {
 	for _, target := range []string{r.Target, r.Referer} {
 		path, query, _ := strings.Cut(target, "?")
 		for _, segment := range strings.Split(path, "/") {
-			if looksSecret(segment) {
+			if looksSecret(segment) || tellsSecret(segment) {
 				s.add(segment)
 			}
 		}
 		for _, pair := range strings.Split(query, "&") {
 			key, value, _ := strings.Cut(pair, "=")
-			if secretKey(key) || looksSecret(value) {
+			if secretPair(key, value) {
 				s.add(value)
 			}
 			if looksSecret(key) {

@@ -92,3 +92,23 @@ func TestNoSecretOfARequestReachesTheReport(t *testing.T) {
 		}
 	}
 }
+
+// What clients put into one another hides nothing.
+func TestSecretsInsideOfValuesAreMasked(t *testing.T) {
+	for target, want := range map[string]string{
+		"/?next=https%3A%2F%2Fa.test%2F%3Ftoken%3Dhunter2":         "/?next=***",
+		"/?next=%252F%253Fpassword%253Dhunter2":                    "/?next=***",
+		"/?q=%7B%22password%22%3A%22hunter2%22%7D":                 "/?q=***",
+		"/?a=1;token=hunter2":                                      "/?a=***",
+		"/?user[pin]=1234":                                         "/?user[pin]=***",
+		"/?a?key=hunter2":                                          "/?a?key=***",
+		"/shop;jsessionid=hunter2/cart":                            "/***/cart",
+		"/?%74oken=hunter2":                                        "/?%74oken=***",
+		"/?from=https%3A%2F%2Fa.test%2Fpage&time=10:30&sort=a:asc": "/?from=https%3A%2F%2Fa.test%2Fpage&time=10:30&sort=a:asc",
+		"/docs/chapter-1/page?part=2":                              "/docs/chapter-1/page?part=2",
+	} {
+		if got := MaskTarget(target); got != want {
+			t.Errorf("%s: %s, want %s", target, got, want)
+		}
+	}
+}

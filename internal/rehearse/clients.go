@@ -3,6 +3,7 @@ package rehearse
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"graft/internal/gate"
@@ -79,8 +80,18 @@ func (c Clients) with(other Clients) Clients {
 	c.Sent, c.Answered = c.Sent+other.Sent, c.Answered+other.Answered
 	c.Lost, c.Apart = c.Lost+other.Lost, c.Apart+other.Apart
 	c.Failures = append(c.Failures, other.Failures...)
-	if c.Addresses == nil {
-		c.Addresses, c.Silent = other.Addresses, other.Silent
-	}
+	c.Addresses = union(c.Addresses, other.Addresses)
+	c.Silent = slices.DeleteFunc(union(c.Silent, other.Silent), func(a string) bool { return slices.Contains(c.Addresses, a) })
 	return c
+}
+
+// union is each of both lists once, and never nil.
+func union(a, b []string) []string {
+	all := append([]string{}, a...)
+	for _, x := range b {
+		if !slices.Contains(all, x) {
+			all = append(all, x)
+		}
+	}
+	return all
 }

@@ -30,7 +30,7 @@ type Start struct {
 	PidFile    string     `json:"pid_file"`
 	Workers    int        `json:"workers"` // that the configuration asks for; 0: not known
 	Attributes Attributes `json:"attributes"`
-	Logs       []string   `json:"logs"`   // files that would be opened for appending, the one that is compiled in among them
+	Logs       []string   `json:"logs"`   // files that would be opened for appending
 	Caches     []string   `json:"caches"` // directories of proxy_cache_path and its kin
 }
 

@@ -6,7 +6,28 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"graft/internal/nginx"
+	"graft/internal/nginx/conf"
 )
+
+func TestLogsAreThoseOfBothBinaries(t *testing.T) {
+	directives, err := conf.Parse("nginx.conf", []byte("error_log /logs/error.log; http { access_log logs/$host.log; }"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := nginx.Build{Prefix: "/old", Conf: "conf/nginx.conf", ErrorLog: "stderr"}
+	i := nginx.Instance{Build: old, Cwd: "/", Config: &conf.Config{Directives: directives}}
+	i.Paths = old.Paths(i.Options, i.Cwd, "")
+	i.Logs = old.Logs(i.Paths, i.Config)
+	got := logs(i, nginx.Build{Prefix: "/new", Conf: "conf/nginx.conf", ErrorLog: "logs/compiled.log"})
+	want := []string{"/logs/error.log", "/new/logs/$host.log", "/new/logs/compiled.log", "/old/logs/$host.log", "stderr"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
 
 // What nginx opens for appending is copied into the clone's memory first: so it must be small.
 func TestLogsBeginEmptyWhateverTheirName(t *testing.T) {

@@ -216,6 +216,9 @@ func (st stage) run(ctx context.Context, as role, requests []parity.Request, hea
 		return err
 	}
 	if err := cmd.Start(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // an interrupt is none of the host's doing
+		}
 		return &UnavailableError{err}
 	}
 	problem, err := listen(out, hear)

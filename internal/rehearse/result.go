@@ -2,6 +2,7 @@ package rehearse
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"graft/internal/parity"
@@ -68,7 +69,12 @@ func (r *Result) judge(http bool, parts ...part) {
 		}
 	}
 	r.judgeActs()
-	r.judgeClients()
+	if r.Clients.Lost > 0 {
+		r.problem("%d of %d requests were lost", r.Clients.Lost, r.Clients.Sent)
+	}
+	for _, p := range parts {
+		r.judgeClients(p)
+	}
 	r.judgeParity(http)
 	r.Green = len(r.Problems) == 0
 }
@@ -97,13 +103,18 @@ func (r *Result) judgeActs() {
 	}
 }
 
-func (r *Result) judgeClients() {
-	c := r.Clients
-	if c.Lost > 0 {
-		r.problem("%d of %d requests were lost", c.Lost, c.Sent)
+// judgeClients wants the clients of each clone to have asked wherever those of any other did.
+func (r *Result) judgeClients(p part) {
+	if halves[p.role] == nil || p.err != nil || len(p.acts) > 0 && !p.acts[0].OK {
+		return
 	}
-	if len(c.Addresses) > 0 && c.Answered == 0 {
-		r.problem("clients were to ask %d addresses during the acts, and got no answer", len(c.Addresses))
+	for _, address := range r.Clients.Addresses {
+		if !slices.Contains(p.clients.Addresses, address) {
+			r.problem("%s: %s did not answer a client there", p.role, address)
+		}
+	}
+	if len(p.clients.Addresses) > 0 && p.clients.Answered == 0 {
+		r.problem("%s: clients were to ask %d addresses during the acts, and got no answer", p.role, len(p.clients.Addresses))
 	}
 }
 

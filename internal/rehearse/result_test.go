@@ -26,16 +26,15 @@ func TestWhatWasNotSeenIsNotGreen(t *testing.T) {
 		upset func(*Result)
 		told  string
 	}{
-		"no act":                     {func(r *Result) { r.Acts = nil }, "start: it was not played"},
-		"the last act is missing":    {func(r *Result) { r.Acts = r.Acts[:len(r.Acts)-1] }, "back from the end: it was not played"},
-		"an act failed":              {func(r *Result) { r.Acts[2].OK, r.Acts[2].Problem = false, "it broke" }, "parked and back: it broke"},
-		"clients lost a request":     {func(r *Result) { r.Clients.Lost = 1 }, "1 of 9 requests were lost"},
-		"clients never got anywhere": {func(r *Result) { r.Clients.Sent, r.Clients.Answered = 0, 0 }, "got no answer"},
-		"nothing compared":           {func(r *Result) { r.Parity = nil }, "the answers were not compared"},
-		"no request":                 {func(r *Result) { r.Parity.Requests = 0 }, "no request was compared"},
-		"a request was not sent":     {func(r *Result) { r.Parity.NotAsked = 1 }, "1 of 3 requests were not sent to both binaries"},
-		"an address is mute":         {func(r *Result) { r.Parity.Mute = []string{"192.0.2.1:443"} }, "192.0.2.1:443: not one request was answered there"},
-		"answers differ":             {func(r *Result) { r.Parity.Breaking = 2 }, "2 of 3 requests are answered otherwise"},
+		"no act":                  {func(r *Result) { r.Acts = nil }, "start: it was not played"},
+		"the last act is missing": {func(r *Result) { r.Acts = r.Acts[:len(r.Acts)-1] }, "back from the end: it was not played"},
+		"an act failed":           {func(r *Result) { r.Acts[2].OK, r.Acts[2].Problem = false, "it broke" }, "parked and back: it broke"},
+		"clients lost a request":  {func(r *Result) { r.Clients.Lost = 1 }, "1 of 9 requests were lost"},
+		"nothing compared":        {func(r *Result) { r.Parity = nil }, "the answers were not compared"},
+		"no request":              {func(r *Result) { r.Parity.Requests = 0 }, "no request was compared"},
+		"a request was not sent":  {func(r *Result) { r.Parity.NotAsked = 1 }, "1 of 3 requests were not sent to both binaries"},
+		"an address is mute":      {func(r *Result) { r.Parity.Mute = []string{"192.0.2.1:443"} }, "192.0.2.1:443: not one request was answered there"},
+		"answers differ":          {func(r *Result) { r.Parity.Breaking = 2 }, "2 of 3 requests are answered otherwise"},
 	} {
 		r := green()
 		c.upset(&r)
@@ -51,6 +50,18 @@ func TestWhatWasNotSeenIsNotGreen(t *testing.T) {
 	r.judge(true, part{role: answersNew, err: errors.New("the clone: signal: killed")})
 	if r.Green || !strings.Contains(r.Problems[0], "answer new: the clone: signal: killed") {
 		t.Errorf("green although a clone died: %q", r.Problems)
+	}
+	asked := Clients{Sent: 9, Answered: 9, Addresses: []string{"127.0.0.1:80"}}
+	for told, c := range map[string]Clients{
+		"play to the end: 127.0.0.1:80 did not answer":     {Silent: []string{"127.0.0.1:80"}},
+		"play to the end: clients were to ask 1 addresses": {Addresses: []string{"127.0.0.1:80"}},
+	} {
+		r := green()
+		r.Clients = asked.with(c)
+		r.judge(true, part{role: playsBack, clients: asked}, part{role: playsOn, clients: c})
+		if r.Green || !strings.Contains(strings.Join(r.Problems, "\n"), told) {
+			t.Errorf("green %v, told %q, want %q", r.Green, r.Problems, told)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"graft/internal/artifact"
 	"graft/internal/nginx"
 	"graft/internal/nginx/conf"
 	"graft/internal/sandbox"
@@ -44,6 +45,14 @@ func (s Subject) script() (stage, error) {
 	if err != nil {
 		return stage{}, err
 	}
+	store, err := artifact.Open(stateDir)
+	if err != nil {
+		return stage{}, err
+	}
+	target, err := store.Get(s.Plan.Target.Artifact)
+	if err != nil {
+		return stage{}, err
+	}
 	room, err := room()
 	if err != nil {
 		return stage{}, err
@@ -54,7 +63,7 @@ func (s Subject) script() (stage, error) {
 			Start: Start{
 				Binary: s.Plan.Old.Binary, Argv: i.Argv, Cwd: i.Cwd, Env: environment(i.Config), PidFile: i.Paths.Pid,
 				Workers: i.WorkersToCome(s.FS), Attributes: attributes,
-				Logs: slices.Concat(i.Logs.Access, i.Logs.Error, []string{i.Paths.ErrorLog}), Caches: caches(i),
+				Logs: logs(i, target.Manifest.Build), Caches: caches(i),
 			},
 			Old: i.Exe.SHA256, StateDir: stateDir, Artifact: s.Plan.Target.Artifact, Endpoints: upstreams.Endpoints, Pools: upstreams.Pools,
 			Patience: s.Patience, Verbose: s.Verbose,
@@ -97,6 +106,16 @@ func environment(c *conf.Config) []string {
 		}
 	}
 	return env
+}
+
+// logs lists the files that either binary opens for appending. Before nginx has read its configuration
+// it writes to the log that is compiled in, which may be another one in each.
+func logs(i nginx.Instance, target nginx.Build) []string {
+	paths := target.Paths(i.Options, i.Cwd, i.Config.Value("pid"))
+	theirs := target.Logs(paths, i.Config)
+	all := slices.Concat(i.Logs.Access, i.Logs.Error, theirs.Access, theirs.Error, []string{i.Paths.ErrorLog, paths.ErrorLog})
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // caches lists the directories of the caches on disk.
