@@ -65,10 +65,10 @@ func TestInstallFromTheDistributionsMirror(t *testing.T) {
 }
 
 func install(t *testing.T, q Query) any {
-	names := "libxslt1-dev libgeoip-dev libperl-dev libatomic-ops-dev libgoogle-perftools-dev"
+	names := "libxml2-dev libxslt1-dev libgeoip-dev libperl-dev libatomic-ops-dev libgoogle-perftools-dev"
 	sh(t, `apt-get -q -y purge $(dpkg-query -W -f '${binary:Package}\n' `+names+` 2>/dev/null)`)
 	err, ok := errors.AsType[*MissingError](predict(t, q).Missing())
-	if !ok || strings.Join(packagesOf(err.Missing), " ") != "libxslt1-dev libgeoip-dev libatomic-ops-dev libgoogle-perftools-dev libperl-dev" {
+	if !ok || strings.Join(packagesOf(err.Missing), " ") != "libxml2-dev libxslt1-dev libgeoip-dev libatomic-ops-dev libgoogle-perftools-dev libperl-dev" {
 		t.Fatalf("before: %v", err)
 	}
 	sh(t, "ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || apt-get -q update")
@@ -230,17 +230,17 @@ func bySudo(t *testing.T, q Query) any {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sh(t, "cp "+exe+" /usr/local/bin/asnobody && cd / && chmod 1777 /tmp && setpriv --reuid=65534 --regid=65534 --clear-groups asnobody -test.run='^TestInside$'")
+		sh(t, "cp "+exe+" /usr/local/bin/asnobody && cd / && chmod 1777 /tmp && setpriv --reuid=65534 --regid=65534 --clear-groups /usr/local/bin/asnobody -test.run='^TestInside$'")
 		if got := status(t, "graft-test-dev"); got != "installed 1" {
 			t.Errorf("installed by sudo: %q", got)
 		}
 		sh(t, "rm /etc/sudoers.d/test && apt-get -q -y purge graft-test-dev")
-		out := sh(t, "cd / && setpriv --reuid=65534 --regid=65534 --clear-groups asnobody -test.run='^TestInside$' 2>&1 || true")
+		out := sh(t, "cd / && setpriv --reuid=65534 --regid=65534 --clear-groups /usr/local/bin/asnobody -test.run='^TestInside$' 2>&1 || true")
 		if !strings.Contains(out, "sudo does not let this user without a password; run as root: apt-get ") || !strings.Contains(out, "install graft-test-dev") {
 			t.Errorf("sudo forbidden: %s", out)
 		}
 		sh(t, "mv /usr/bin/sudo /usr/bin/sudo.away")
-		out = sh(t, "cd / && setpriv --reuid=65534 --regid=65534 --clear-groups asnobody -test.run='^TestInside$' 2>&1 || true")
+		out = sh(t, "cd / && setpriv --reuid=65534 --regid=65534 --clear-groups /usr/local/bin/asnobody -test.run='^TestInside$' 2>&1 || true")
 		if !strings.Contains(out, "only root can; run as root: apt-get install graft-test-dev") {
 			t.Errorf("without sudo: %s", out)
 		}
