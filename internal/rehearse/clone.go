@@ -74,6 +74,7 @@ func (c clone) start(ctx context.Context) (nginx.Instance, error) {
 	if err != nil {
 		return nginx.Instance{}, fmt.Errorf("start nginx in the clone: %w: %s", err, said)
 	}
+	standBack(c.fs, pid) // a daemon has a session of its own
 	return nginx.Inspect(ctx, c.fs, pid)
 }
 

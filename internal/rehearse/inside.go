@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -101,7 +100,7 @@ func perform(ctx context.Context, in io.Reader, tell func(message)) error {
 	if err := json.NewDecoder(in).Decode(&s); err != nil {
 		return fmt.Errorf("read the script: %w", err)
 	}
-	standBack()
+	spareOthers()
 	unix.Umask(0o022) // whatever the caller's is
 	running := os.NewFile(runningFD, "the running binary")
 	unix.CloseOnExec(runningFD)
@@ -135,20 +134,6 @@ func perform(ctx context.Context, in io.Reader, tell func(message)) error {
 		return err
 	}
 	return c.answer(ctx, s.Requests, stubs, tell)
-}
-
-// standBack lets the host's own work go first, and be spared when memory runs out.
-func standBack() {
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return
-	}
-	for _, task := range tasks { // new threads and processes inherit it
-		if tid, err := strconv.Atoi(task.Name()); err == nil {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, 10)
-		}
-	}
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 }
 
 func (c clone) play(ctx context.Context, acts []scene, s script, running io.ReadSeeker, store *artifact.Store, target artifact.Artifact, tell func(message)) error {

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,12 +63,13 @@ func Run(ctx context.Context, s Subject, tell func(Act)) (Result, error) {
 	p, requests := s.requests(ctx)
 	onwards, back := part{role: playsOn}, part{role: playsBack}
 	old, target := part{role: answersOld, requests: requests}, part{role: answersNew, requests: requests}
-	if err := together(ctx, st, tell, &back, &onwards, &old, &target); err != nil {
+	show := &programme{tell: tell}
+	if err := together(ctx, st, show, &back, &onwards, &old, &target); err != nil {
 		return r, fmt.Errorf("rehearse: %w", err)
 	}
 	again := part{role: answersOld, requests: parity.Doubtful(requests, old.answers, target.answers)}
 	if len(again.requests) > 0 && old.err == nil && target.err == nil {
-		if err := together(ctx, st, tell, &again); err != nil {
+		if err := together(ctx, st, show, &again); err != nil {
 			return r, fmt.Errorf("rehearse: %w", err)
 		}
 	}
@@ -111,21 +111,13 @@ type part struct {
 
 // together lets the parts play two at a time: the host has other things to do. The error is for clones
 // that could not be made; how a part ended is in it.
-func together(ctx context.Context, st stage, tell func(Act), parts ...*part) error {
+func together(ctx context.Context, st stage, show *programme, parts ...*part) error {
 	var group errgroup.Group
 	group.SetLimit(2)
-	var mu sync.Mutex
-	told := map[string]bool{}
 	for _, p := range parts {
 		group.Go(func() error {
-			p.run(ctx, st, func(a Act) {
-				mu.Lock()
-				defer mu.Unlock()
-				if !told[a.Name] || !a.OK {
-					told[a.Name] = true
-					tell(a)
-				}
-			})
+			p.run(ctx, st, func(a Act) { show.act(p.role, a) })
+			show.over(p.role)
 			var u *UnavailableError
 			if errors.As(p.err, &u) {
 				return u
@@ -215,12 +207,15 @@ func (st stage) run(ctx context.Context, as role, requests []parity.Request, hea
 	if err != nil {
 		return err
 	}
+	// A session of its own, so that it is the clone's that stands back, from its first moment on.
+	cmd.SysProcAttr.Setsid = true
 	if err := cmd.Start(); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err() // an interrupt is none of the host's doing
 		}
 		return &UnavailableError{err}
 	}
+	standBack(st.fs, cmd.Process.Pid)
 	problem, err := listen(out, hear)
 	err = errors.Join(err, ctx.Err())
 	if waitErr := cmd.Wait(); waitErr != nil && err == nil {

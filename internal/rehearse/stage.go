@@ -12,12 +12,14 @@ import (
 	"graft/internal/artifact"
 	"graft/internal/nginx"
 	"graft/internal/nginx/conf"
+	"graft/internal/procfs"
 	"graft/internal/sandbox"
 	"graft/internal/stub"
 )
 
 // stage is what all clones of a rehearsal have in common.
 type stage struct {
+	fs      procfs.FS
 	script  script
 	running string // the running binary's file
 	options sandbox.Options
@@ -59,6 +61,7 @@ func (s Subject) script() (stage, error) {
 	}
 	upstreams := stub.Find(i.Config, stub.Host{Addresses: addresses, Names: names})
 	return stage{
+		fs: s.FS,
 		script: script{
 			Start: Start{
 				Binary: s.Plan.Old.Binary, Argv: i.Argv, Cwd: i.Cwd, Env: environment(i.Config), PidFile: i.Paths.Pid,
