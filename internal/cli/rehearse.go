@@ -152,7 +152,7 @@ func showRehearsal(w io.Writer, r rehearse.Result) {
 		if p.Requests == 0 && r.Green {
 			fmt.Fprintln(w, "parity   nothing to compare: the configuration has no server for HTTP, stream or mail over TCP")
 		} else {
-			fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries, compared in %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took))
+			fmt.Fprintf(w, "parity   %d requests (%d from the access logs, %d for servers and locations) to both binaries in %s: %s\n", p.Requests, p.FromLogs, p.FromConfig, round(p.Took), p.Summary())
 			_ = p.WriteText(w, maxGroups)
 		}
 		for _, u := range p.Unanswered {

@@ -14,6 +14,7 @@ const (
 	different likeness = iota
 	spacing            // different in white space only, or in case where that does not matter
 	unsteady           // different only where the old binary differs from itself
+	counted            // different only in numbers, where the configuration has counters told
 	alike              // different only in what must differ: times, versions, random IDs
 	equal
 )
@@ -30,6 +31,8 @@ type texts struct {
 	known map[[2]string]bool
 	// counter: numbers are expected to differ (a pid, a port), for the name of the place says so.
 	counter bool
+	// counts: the configuration has counters told here.
+	counts  bool
 	anyCase bool // of a header, where case rarely matters
 }
 
@@ -83,6 +86,8 @@ func (t texts) token(olds, news, seconds []string, i int) likeness {
 		return equal
 	case t.mustDiffer(o, n), t.known[[2]string{o, n}]:
 		return alike
+	case t.counts && counts(o, n):
+		return counted
 	case seconds != nil && seconds[i] != o:
 		return unsteady
 	}

@@ -59,6 +59,8 @@ type difference struct {
 	class Class
 	kind  string
 	diff  []string
+	// counters: it is Volatile since the configuration has counters told there.
+	counters bool
 }
 
 // pair is both answers to a request.
@@ -72,7 +74,12 @@ type pair struct {
 }
 
 func (p *pair) differ(class Class, kind string, diff ...string) {
-	p.found = append(p.found, difference{class, kind, diff})
+	p.found = append(p.found, difference{class: class, kind: kind, diff: diff})
+}
+
+// count notes a difference of counters.
+func (p *pair) count(kind string, diff ...string) {
+	p.found = append(p.found, difference{class: Volatile, kind: kind, diff: diff, counters: true})
 }
 
 func (p *pair) compare() {
@@ -196,9 +203,11 @@ func (p *pair) texts(old, new string, again *string) texts {
 	return texts{old: old, new: new, again: again, known: p.known, sent: p.old.At, apart: p.new.At.Sub(p.old.At)}
 }
 
-// values compares two values of a header; its name tells whether numbers must differ.
-func (p *pair) values(name, old, new string, again *string) likeness {
+// values compares two values of a header; its name tells whether numbers must differ. counts: the
+// configuration tells that they do.
+func (p *pair) values(name, old, new string, again *string, counts bool) likeness {
 	t := p.texts(old, new, again)
+	t.counts = counts
 	t.counter, t.anyCase = counterName.MatchString(name), true
 	return t.compare()
 }
@@ -222,7 +231,9 @@ func (p *pair) body() {
 	}
 	how := different
 	if len(o) < maxKept && len(n) < maxKept {
-		how = p.texts(o, n, again).compare()
+		t := p.texts(o, n, again)
+		t.counts = p.request.countsIn(bodyCounts)
+		how = t.compare()
 	} else if p.again != nil && p.again.SHA256 != p.old.SHA256 {
 		how = unsteady
 	}
@@ -232,6 +243,8 @@ func (p *pair) body() {
 		p.differ(Expected, "body", diff...)
 	case how == unsteady:
 		p.differ(Volatile, "body", diff...)
+	case how == counted:
+		p.count("body", diff...)
 	case how == spacing:
 		p.differ(Suspicious, "white space in the body", diff...)
 	case p.old.Status >= 300:

@@ -143,8 +143,7 @@ func TestTheReportReads(t *testing.T) {
 	old := []Answer{answer(200, "a\nb\nc\n", "Server: nginx/1.22.1", "X-A: 1"), answer(302, "", "Location: /login?token=abcdef")}
 	new := []Answer{answer(200, "a\nB\nc\n", "Server: openresty/1.27.1.2", "X-A: 2"), answer(302, "", "Location: /?next=1&token=abcdef")}
 	report := Compare(requests, old, new, nil)
-	const want = `parity: 2 requests: 2 BREAKING
-
+	const want = `
 BREAKING  body: 1 request at /n.conf:7
     GET http://a.test/a?token=*** HTTP/1.1
     - b

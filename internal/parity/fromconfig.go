@@ -23,9 +23,10 @@ type LeftOut struct {
 func FromConfig(src Source) ([]Request, []LeftOut) {
 	var m *maker
 	sockets := src.router().Sockets()
+	counters := newCounting(src.Config)
 	targets := map[*conf.Directive][]string{}
 	for _, detail := range []detail{everySocket, everyScheme, onePerLocation, least} {
-		m = &maker{src: src, detail: detail, asked: map[any]bool{}, targets: targets}
+		m = &maker{src: src, detail: detail, asked: map[any]bool{}, targets: targets, counters: counters}
 		for _, socket := range sockets {
 			for _, server := range socket.Servers {
 				m.server(socket, server)
@@ -54,6 +55,7 @@ type maker struct {
 	requests []Request
 	asked    map[any]bool
 	failed   []LeftOut
+	counters *counting
 	targets  map[*conf.Directive][]string // of each location, once they were found
 }
 
@@ -232,7 +234,7 @@ func sniOf(socket *route.Socket, host string) string {
 func (m *maker) add(socket *route.Socket, host, target string, http2 bool) {
 	c := socket.Route(m.ask(socket, host, target))
 	r := newRequest(socket, host, target, c)
-	r.Origin, r.HTTP2 = ConfigOrigin, http2
+	r.Origin, r.HTTP2, r.Counters = ConfigOrigin, http2, m.counters.of(c)
 	m.requests = append(m.requests, r)
 }
 

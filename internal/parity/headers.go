@@ -66,8 +66,10 @@ func (p *pair) headers() {
 		case !had:
 			p.differ(p.presenceClass(name, n, false), "header "+shown+" is new", diff...)
 		case o != n:
-			how := p.values(name, o, n, again)
-			if class := p.headerClass(name, o, n, how); class != Same {
+			how := p.values(name, o, n, again, p.request.countsIn(name))
+			if how == counted && !p.toldWithBody(name) {
+				p.count("header "+shown, diff...)
+			} else if class := p.headerClass(name, o, n, how); class != Same {
 				p.differ(class, "header "+shown, diff...)
 			}
 		}
@@ -88,11 +90,16 @@ func (p *pair) presenceClass(name, value string, lost bool) Class {
 	return Suspicious
 }
 
+// toldWithBody tells whether the header differs only since the body does.
+func (p *pair) toldWithBody(name string) bool {
+	return name == "content-length" && p.old.SHA256 != p.new.SHA256
+}
+
 // headerClass judges a header whose value differs.
 func (p *pair) headerClass(name, o, n string, how likeness) Class {
 	switch {
 	case name == "content-length":
-		if p.old.SHA256 != p.new.SHA256 || how == unsteady {
+		if p.toldWithBody(name) || how == unsteady {
 			return Same // told with the body
 		}
 		if p.old.Header("Content-Encoding") != "" {

@@ -17,7 +17,7 @@ type Class string
 const (
 	Breaking   Class = "breaking"   // a client or an upstream would notice
 	Suspicious Class = "suspicious" // harmless for most clients
-	Volatile   Class = "volatile"   // the old binary differs from itself as well
+	Volatile   Class = "volatile"   // the old binary differs from itself as well, or only counters differ
 	Expected   Class = "expected"   // must differ: date, version
 	Same       Class = "same"
 )
@@ -39,7 +39,21 @@ type Report struct {
 	// Mute are the addresses that answered no request at all, whichever binary listened.
 	Mute   []string `json:"mute,omitempty"`
 	Groups []Group  `json:"groups"` // worst first
+	// VolatileAt are the places of volatile differences, the one with most requests first.
+	VolatileAt []VolatilePlace `json:"volatile_at,omitempty"`
 }
+
+// VolatilePlace is a place of the configuration with volatile differences of one cause.
+type VolatilePlace struct {
+	Location conf.Pos `json:"location"`
+	Cause    string   `json:"cause"` // "counters", which the configuration has told there, or oldItself
+	Count    int      `json:"count"` // requests
+}
+
+const (
+	countersDiffer = "counters"
+	oldItself      = "the old binary differs from itself"
+)
 
 // Green tells whether everything was compared and nothing breaking was found.
 func (r *Report) Green() bool {
@@ -72,11 +86,13 @@ type groupKey struct {
 type reportBuilder struct {
 	out    Report
 	groups map[groupKey]*Group
-	spoke  map[string]bool // by address: a request was answered there
+	// volatile counts requests by place, without their count.
+	volatile map[VolatilePlace]int
+	spoke    map[string]bool // by address: a request was answered there
 }
 
 func newReportBuilder() *reportBuilder {
-	return &reportBuilder{groups: map[groupKey]*Group{}, spoke: map[string]bool{}}
+	return &reportBuilder{groups: map[groupKey]*Group{}, volatile: map[VolatilePlace]int{}, spoke: map[string]bool{}}
 }
 
 func (b *reportBuilder) add(p *pair) {
@@ -95,9 +111,17 @@ func (b *reportBuilder) add(p *pair) {
 	worst := Same
 	secrets := newScrubber(p.request)
 	counted := map[groupKey]bool{}
+	volatile := map[VolatilePlace]bool{}
 	for _, d := range p.found {
 		if d.class.rank() > worst.rank() {
 			worst = d.class
+		}
+		if d.class == Volatile {
+			cause := oldItself
+			if d.counters {
+				cause = countersDiffer
+			}
+			volatile[VolatilePlace{Location: p.request.Location, Cause: cause}] = true
 		}
 		kind := secrets.scrub(d.kind) // it may hold a header's name, which the request may decide
 		key := groupKey{d.class, kind, p.request.Location}
@@ -114,6 +138,9 @@ func (b *reportBuilder) add(p *pair) {
 			b.groups[key] = g
 		}
 		g.Count++
+	}
+	for at := range volatile {
+		b.volatile[at]++
 	}
 	switch worst {
 	case Same:
@@ -143,6 +170,14 @@ func (b *reportBuilder) report() *Report {
 	for _, g := range b.groups {
 		b.out.Groups = append(b.out.Groups, *g)
 	}
+	for at, n := range b.volatile {
+		at.Count = n
+		b.out.VolatileAt = append(b.out.VolatileAt, at)
+	}
+	slices.SortFunc(b.out.VolatileAt, func(a, b VolatilePlace) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Location.File, b.Location.File),
+			cmp.Compare(a.Location.Line, b.Location.Line), cmp.Compare(a.Cause, b.Cause))
+	})
 	for address, spoke := range b.spoke {
 		if !spoke {
 			b.out.Mute = append(b.out.Mute, address)
@@ -156,33 +191,34 @@ func (b *reportBuilder) report() *Report {
 	return &b.out
 }
 
-// Summary is the report in one line.
+// Summary is how many requests came to what, in one line.
 func (r *Report) Summary() string {
 	parts := []string{}
 	for _, c := range []struct {
 		n    int
 		what string
-	}{{r.Breaking, "BREAKING"}, {r.Suspicious, "suspicious"}, {r.Volatile, "volatile (the old binary differs from itself)"},
-		{r.Expected, "differ as expected"}, {r.Same, "the same"}, {r.NotAsked, "NOT ASKED"}} {
+	}{{r.Breaking, "BREAKING"}, {r.Suspicious, "suspicious"}, {r.Volatile, "volatile"},
+		{r.Expected + r.Same, "alike"}, // a second that ends between two answers decides between them
+		{r.NotAsked, "NOT ASKED"}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
 		}
 	}
 	if r.Requests == 0 {
-		return "parity: no request was compared"
+		return "no request was compared"
 	}
-	summary := fmt.Sprintf("parity: %d requests: %s", r.Requests, strings.Join(parts, ", "))
+	summary := strings.Join(parts, ", ")
 	if r.NoAnswer > 0 {
 		summary += fmt.Sprintf("; %d got no answer from either binary", r.NoAnswer)
 	}
 	return summary
 }
 
-// WriteText writes the report for people: the summary, then at most limit groups (0: all), worst
-// first. Groups of expected and volatile differences are left out: JSON has them.
+// WriteText writes what [Report.Summary] counts, for people: the places of volatile differences, then at
+// most limit groups (0: all), worst first. Expected ones are left out: JSON has them.
 func (r *Report) WriteText(w io.Writer, limit int) error {
 	var b strings.Builder
-	fmt.Fprintln(&b, r.Summary())
+	r.writeVolatile(&b)
 	left := 0
 	for i, g := range r.Groups {
 		if g.Class != Breaking && g.Class != Suspicious {
@@ -201,16 +237,36 @@ func (r *Report) WriteText(w io.Writer, limit int) error {
 	return err
 }
 
+const shownPlaces = 4 // of volatile differences
+
+// writeVolatile names the places of volatile differences in one line.
+func (r *Report) writeVolatile(b *strings.Builder) {
+	var places []string
+	for i, at := range r.VolatileAt {
+		if i == shownPlaces {
+			places = append(places, fmt.Sprintf("%d more", len(r.VolatileAt)-i))
+			break
+		}
+		places = append(places, fmt.Sprintf("%s at %s (%s)", requests(at.Count), at.Location, at.Cause))
+	}
+	if len(places) > 0 {
+		fmt.Fprintf(b, "volatile: %s\n", strings.Join(places, ", "))
+	}
+}
+
+func requests(n int) string {
+	if n == 1 {
+		return "1 request"
+	}
+	return fmt.Sprintf("%d requests", n)
+}
+
 func (g *Group) write(b *strings.Builder) {
 	name := string(g.Class)
 	if g.Class == Breaking {
 		name = strings.ToUpper(name)
 	}
-	noun := "requests"
-	if g.Count == 1 {
-		noun = "request"
-	}
-	fmt.Fprintf(b, "\n%s  %s: %d %s at %s\n", name, g.Kind, g.Count, noun, g.Location)
+	fmt.Fprintf(b, "\n%s  %s: %s at %s\n", name, g.Kind, requests(g.Count), g.Location)
 	r := g.Example.Request
 	fmt.Fprintf(b, "    %s", r)
 	if r.Origin == LogOrigin {

@@ -31,6 +31,8 @@ type Request struct {
 	Server   conf.Pos `json:"server"`   // the server block that nginx chooses
 	Location conf.Pos `json:"location"` // the location block; the server's place if it chooses none
 	Origin   Origin   `json:"origin"`
+	// Counters are the parts of the answer that hold counters or times, by the configuration: see [counting].
+	Counters []string `json:"counters,omitempty"`
 	Shape    string   `json:"shape"`            // the route's shape: [ShapeOf] of the target
 	Logged   int      `json:"logged,omitempty"` // the status in the log; 0 if it does not come from one
 	Count    int      `json:"count,omitempty"`  // lines of the log that it stands for

@@ -44,7 +44,7 @@ func Sample(ctx context.Context, src Source) (Sampled, error) {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	s := &sampler{src: src, router: src.router(), found: map[sampleKey]*Request{},
-		turns: map[turnsKey]*turns{}, kin: map[kinKey]*kin{}}
+		turns: map[turnsKey]*turns{}, kin: map[kinKey]*kin{}, counters: newCounting(src.Config)}
 	s.sockets = s.router.Sockets()
 	logs, err := logsOf(src, s.sockets)
 	if err != nil {
@@ -64,13 +64,14 @@ func Sample(ctx context.Context, src Source) (Sampled, error) {
 
 // sampler collects requests by their shape.
 type sampler struct {
-	src     Source
-	router  *route.Router
-	sockets []*route.Socket
-	found   map[sampleKey]*Request
-	order   []*Request
-	turns   map[turnsKey]*turns
-	kin     map[kinKey]*kin
+	src      Source
+	router   *route.Router
+	sockets  []*route.Socket
+	found    map[sampleKey]*Request
+	order    []*Request
+	turns    map[turnsKey]*turns
+	kin      map[kinKey]*kin
+	counters *counting
 }
 
 // kinKey is lines that look the same before a server is chosen.
@@ -172,7 +173,7 @@ func (s *sampler) take(values map[string]string, w *writer, read *LogRead) {
 		r := newRequest(aim.socket, aim.host, line.target, c)
 		r.Method, r.Source, r.UserAgent, r.Referer = line.method, line.source, line.userAgent, line.referer
 		r.HTTP2 = line.http2 && aim.socket.SSL && aim.socket.HTTP2
-		r.Origin, r.Logged, r.Count = LogOrigin, line.status, 1
+		r.Origin, r.Logged, r.Count, r.Counters = LogOrigin, line.status, 1, s.counters.of(c)
 		same.last = append(same.last, s.note(r))
 	}
 	if len(same.last) == 0 {

@@ -123,7 +123,7 @@ func (p *pair) fields(o, n, again *stub.Saw) {
 			class = Breaking
 		}
 		if was != is {
-			switch p.values(name, was, is, second) {
+			switch p.values(name, was, is, second, false) {
 			case alike:
 				class = Expected
 				if p.known == nil {
