@@ -70,12 +70,12 @@ func (a *app) applyCommand() *cobra.Command {
 			if err := flags.check(); err != nil {
 				return err
 			}
-			if flags.detach {
-				return a.detach(cmd.Context(), cmd.Flags(), args[0])
-			}
-			plan, err := migrate.LoadPlan(args[0])
+			plan, err := a.loadPlan(args[0])
 			if err != nil {
 				return err
+			}
+			if flags.detach {
+				return a.detach(cmd.Context(), cmd.Flags(), args[0])
 			}
 			if !flags.bare && !plan.Nothing() {
 				if err := a.rehearsed(plan); err != nil {

@@ -3,9 +3,11 @@ package cli_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -160,8 +162,18 @@ func TestOneOfSeveralInstancesIsMigrated(t *testing.T) {
 	if r := h.must(2, "plan", "--to", target); !strings.Contains(r.stderr, "--pid") {
 		t.Errorf("the way to choose is not told: %s", r)
 	}
-	sum := h.sha256(other.Exe)
-	h.must(0, with("apply", h.plan(target))...)
+	sum, plan := h.sha256(other.Exe), h.plan(target)
+	for _, args := range [][]string{
+		{"apply", plan, "--no-rehearsal", "--pid", strconv.Itoa(other.MasterPID)},
+		{"apply", plan, "--no-rehearsal", "--detach", "--pid-file", other.PidFile},
+		{"rehearse", plan, "--pid", strconv.Itoa(other.MasterPID)},
+	} {
+		want := fmt.Sprintf("the plan is for master %d (%s), not %d", h.inst.MasterPID, h.inst.Exe, other.MasterPID)
+		if r := h.must(2, args...); !strings.Contains(r.stderr, want) {
+			t.Errorf("not %q: %s", want, r)
+		}
+	}
+	h.must(0, with("apply", plan, "--pid", strconv.Itoa(h.inst.MasterPID))...)
 	h.phase("finished")
 	if pid, err := other.PID(); err != nil || pid != other.MasterPID || h.sha256(other.Exe) != sum {
 		t.Errorf("the other instance was touched: pid %d, %v", pid, err)

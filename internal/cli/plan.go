@@ -92,6 +92,24 @@ func (a *app) target(ctx context.Context, to string) (artifact.Artifact, error) 
 	return store.PutBinary(ctx, path, built)
 }
 
+// loadPlan reads a plan. A master named beside it has to be the plan's own: the plan decides whom graft
+// works on.
+func (a *app) loadPlan(file string) (migrate.Plan, error) {
+	plan, err := migrate.LoadPlan(file)
+	if err != nil {
+		return plan, err
+	}
+	pid, err := a.named()
+	if err != nil {
+		return plan, err
+	}
+	if old := plan.Old; pid != 0 && pid != old.Master.PID {
+		return plan, failf(CodeUsage, "leave out --pid and --pid-file, or make a plan for the other: graft plan --to … --out FILE; nothing was changed",
+			"the plan is for master %d (%s), not %d", old.Master.PID, old.Binary, pid)
+	}
+	return plan, nil
+}
+
 func (a *app) plan(ctx context.Context, i nginx.Instance, target artifact.Artifact) (migrate.Plan, error) {
 	checks, err := preflight.Run(ctx, preflight.Subject{FS: a.fs, Instance: i, Target: target, StateDir: a.stateDir})
 	if err != nil {

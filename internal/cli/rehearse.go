@@ -27,7 +27,7 @@ func (a *app) rehearseCommand() *cobra.Command {
 			"A green rehearsal is what graft apply asks for. It exits 4 if the rehearsal is not green.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			plan, err := migrate.LoadPlan(args[0])
+			plan, err := a.loadPlan(args[0])
 			if err != nil {
 				return err
 			}
