@@ -78,6 +78,10 @@ func (a *app) instance(ctx context.Context) (nginx.Instance, error) {
 	if err != nil {
 		return nginx.Instance{}, err
 	}
+	return onlyOne(list)
+}
+
+func onlyOne(list []nginx.Instance) (nginx.Instance, error) {
 	if len(list) > 1 {
 		var names []string
 		for _, i := range list {

@@ -95,6 +95,33 @@ func TestFinishIsRefusedBeforeThePark(t *testing.T) {
 	h.phase("finished")
 }
 
+// A check's advice for an upgrade begun by hand, QUIT to the other master, would be harm here.
+func TestNoPlanWhileGraftsOwnMigrationIsUnderWay(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	target := nginxtest.Release(t, "1.26.3").Path
+	h.must(0, with("apply", h.plan(target), "--until", "overlap")...)
+	newer, err := h.inst.PID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"plan", "--to", target},
+		{"plan", "--to", target, "--pid", strconv.Itoa(h.inst.MasterPID)},
+		{"plan", "--to", target, "--pid", strconv.Itoa(newer)},
+		{"migrate", "--source", nginxtest.Source(t, "1.26.3"), "--yes", "--pid-file", h.inst.PidFile},
+	} {
+		r := h.must(1, args...)
+		if !strings.Contains(r.stderr, h.status().Migration+" is under way (overlap)") || !strings.Contains(r.stderr, "graft rollback takes it back") || strings.Contains(r.String(), "QUIT") {
+			t.Errorf("%s", r)
+		}
+	}
+	other := nginxtest.Start(t, nginxtest.Options{})
+	h.must(0, "plan", "--to", target, "--pid", strconv.Itoa(other.MasterPID))
+	h.must(2, "plan", "--to", target) // three masters: which one is meant
+	h.must(0, "rollback")
+	h.must(0, "plan", "--to", target, "--pid-file", h.inst.PidFile)
+}
+
 func TestDetachedGraftGoesOnWithoutItsTerminal(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	h.must(0, append([]string{"apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--detach"}, parkFor...)...)

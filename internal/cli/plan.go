@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ func (a *app) planCommand() *cobra.Command {
 			if to == "" {
 				return required(cmd, "to")
 			}
-			i, err := a.instance(cmd.Context())
+			i, err := a.atRest(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -59,6 +60,29 @@ func (a *app) planCommand() *cobra.Command {
 	cmd.Flags().StringVar(&out, "out", "", "file to save the plan in, for graft apply")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit 3 if there is something to do, 0 if not")
 	return cmd
+}
+
+// atRest is the instance that a plan is to be made for. While graft's own migration of it is under way
+// there is nothing to plan, and what the checks advise, to end the other master, would cost requests.
+func (a *app) atRest(ctx context.Context) (nginx.Instance, error) {
+	list, err := a.instances(ctx)
+	if err != nil {
+		return nginx.Instance{}, err
+	}
+	state, err := a.state()
+	if err != nil {
+		return nginx.Instance{}, err
+	}
+	open, err := a.underWay(state)
+	if err != nil {
+		return nginx.Instance{}, err
+	}
+	if open != nil && !slices.ContainsFunc(list, func(i nginx.Instance) bool {
+		return i.Master.PID != open.Old.PID && i.Master.PID != open.New.PID
+	}) {
+		return nginx.Instance{}, stillUnderWay(*open)
+	}
+	return onlyOne(list)
 }
 
 // target is an artifact of the store, or a binary that becomes one.
