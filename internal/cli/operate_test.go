@@ -119,6 +119,9 @@ func TestNoPlanWhileGraftsOwnMigrationIsUnderWay(t *testing.T) {
 	h.must(0, "plan", "--to", target, "--pid", strconv.Itoa(other.MasterPID))
 	h.must(2, "plan", "--to", target) // three masters: which one is meant
 	h.must(0, "rollback")
+	if r := h.must(1, "finish"); !strings.Contains(r.stderr, "this one is rolled-back") || strings.Contains(r.stderr, "graft resume") {
+		t.Errorf("finish leads astray: %s", r)
+	}
 	h.must(0, "plan", "--to", target, "--pid-file", h.inst.PidFile)
 }
 

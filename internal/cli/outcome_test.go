@@ -37,3 +37,21 @@ func TestHowARunEndedHasItsCodeAndItsReason(t *testing.T) {
 		}
 	}
 }
+
+func TestFinishTellsWhatLeadsToThePark(t *testing.T) {
+	for _, tt := range []struct {
+		phase, goal migrate.Phase
+		want        string
+	}{
+		{migrate.Planned, "", "graft resume --until parked"},
+		{migrate.Swapped, "", "graft resume --until parked"},
+		{migrate.Overlap, "", "graft resume --until parked"},
+		{migrate.Overlap, migrate.RolledBack, "on its way back"},
+		{migrate.RolledBack, migrate.RolledBack, "graft plan"},
+		{migrate.Halted, migrate.RolledBack, "graft status"},
+	} {
+		if got := waysToPark(migrate.Status{Phase: tt.phase, Goal: tt.goal}); !strings.Contains(got, tt.want) {
+			t.Errorf("%s, goal %q: %q, want %q", tt.phase, tt.goal, got, tt.want)
+		}
+	}
+}
