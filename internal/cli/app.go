@@ -58,7 +58,7 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	if err == nil {
 		return int(CodeDone)
 	}
-	e := classify(err)
+	e := a.ofStateDir(classify(err))
 	a.report(e)
 	return int(e.Code)
 }

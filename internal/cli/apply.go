@@ -70,12 +70,12 @@ func (a *app) applyCommand() *cobra.Command {
 			if err := flags.check(); err != nil {
 				return err
 			}
-			if flags.detach {
-				return a.detach(cmd.Context(), cmd.Flags(), args[0])
-			}
-			plan, err := migrate.LoadPlan(args[0])
+			plan, err := a.loadPlan(args[0])
 			if err != nil {
 				return err
+			}
+			if flags.detach {
+				return a.detach(cmd.Context(), cmd.Flags(), args[0])
 			}
 			if !flags.bare && !plan.Nothing() {
 				if err := a.rehearsed(plan); err != nil {
@@ -108,7 +108,7 @@ func (a *app) migrateCommand() *cobra.Command {
 				return err // before a build that takes minutes
 			}
 			ctx := cmd.Context()
-			i, err := a.instance(ctx)
+			i, err := a.atRest(ctx)
 			if err != nil {
 				return err
 			}
@@ -225,22 +225,32 @@ func (a *app) recheck(ctx context.Context, plan migrate.Plan, target artifact.Ar
 
 // noneOpen refuses to begin while an earlier migration is under way.
 func noneOpen(a *app, state migrate.State) error {
-	rec, err := state.Current()
-	if errors.Is(err, migrate.ErrNone) {
-		return nil
-	}
-	if err != nil {
+	open, err := a.underWay(state)
+	if err != nil || open == nil {
 		return err
 	}
-	if rec.Over() {
-		return nil
+	return stillUnderWay(*open)
+}
+
+// underWay is the migration that is not over; nil if there is none.
+func (a *app) underWay(state migrate.State) (*migrate.Status, error) {
+	rec, err := state.Current()
+	if errors.Is(err, migrate.ErrNone) {
+		return nil, nil
+	}
+	if err != nil || rec.Over() {
+		return nil, err
 	}
 	status, err := migrate.Look(a.fs, rec)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return failf(CodeFailed, "graft resume goes on with it, graft rollback takes it back; nothing was changed",
-		"migration %s is under way (%s)", rec.ID, status.Phase)
+	return &status, nil
+}
+
+func stillUnderWay(s migrate.Status) *Error {
+	return failf(CodeFailed, "graft status shows it; graft resume goes on with it, graft rollback takes it back; nothing was changed",
+		"migration %s is under way (%s)", s.Migration, s.Phase)
 }
 
 func holder(migration string) journal.Holder {

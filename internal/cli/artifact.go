@@ -92,6 +92,9 @@ func (a *app) listArtifacts() error {
 }
 
 func showArtifacts(w io.Writer, list artifactList) {
+	if len(list.Artifacts)+len(list.Unreadable) == 0 {
+		fmt.Fprintln(w, "none")
+	}
 	for _, m := range list.Artifacts {
 		fmt.Fprintf(w, "%.12s  %s  %s\n", m.ID, m.Built, m.Name)
 	}

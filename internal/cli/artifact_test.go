@@ -128,6 +128,20 @@ func TestAnArtifactBuiltElsewhereIsImportedAndMigratedTo(t *testing.T) {
 	h.oneMaster(before)
 }
 
+func TestAnEmptyStoreSaysSo(t *testing.T) {
+	h := elsewhere(t)
+	if r := h.must(0, "artifact", "list"); r.stdout != "none\n" {
+		t.Errorf("%s", r)
+	}
+	if r := h.must(0, "artifact", "list", "-o", "jsonl"); r.stdout != `{"artifacts":[]}`+"\n" {
+		t.Errorf("%s", r)
+	}
+	id := h.store("one")
+	if r := h.must(0, "artifact", "list"); !strings.HasPrefix(r.stdout, id[:12]) || strings.Contains(r.stdout, "none") {
+		t.Errorf("%s", r)
+	}
+}
+
 func TestAnExportNeverOverwritesUnasked(t *testing.T) {
 	h := elsewhere(t)
 	id := h.store("nginx one")

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
 	"strings"
 
 	"graft/internal/journal"
@@ -66,6 +69,27 @@ func classify(err error) *Error {
 		return &Error{CodeInterrupted, err, ""}
 	}
 	return &Error{CodeFailed, err, ""}
+}
+
+// ofStateDir tells the way out where graft's own directory is closed to the user who runs it.
+func (a *app) ofStateDir(e *Error) *Error {
+	if e.Hint != "" || !errors.Is(e, fs.ErrPermission) {
+		return e
+	}
+	var file *fs.PathError
+	var socket *net.OpError
+	path := ""
+	switch {
+	case errors.As(e, &file):
+		path = file.Path
+	case errors.As(e, &socket) && socket.Addr != nil:
+		path = socket.Addr.String()
+	}
+	dir, err := filepath.Abs(a.stateDir)
+	if err != nil || path == "" || path != dir && !strings.HasPrefix(path, dir+"/") && !strings.HasPrefix(dir, path+"/") {
+		return e
+	}
+	return &Error{e.Code, e.Err, "graft keeps its state in " + dir + ": run graft as root, or name a directory of yours with --state-dir or GRAFT_STATE_DIR"}
 }
 
 // report writes an error for people, and for programs on stdout if they asked for JSON.

@@ -36,16 +36,9 @@ func (a *app) inspectCommand() *cobra.Command {
 
 // instances are those that run, or the one that --pid or --pid-file names.
 func (a *app) instances(ctx context.Context) ([]nginx.Instance, error) {
-	pid := a.pid
-	if a.pidFile != "" {
-		holds, err := nginx.ReadPidFile(a.pidFile)
-		if err != nil {
-			return nil, failf(CodeUsage, "graft inspect without --pid-file shows what runs", "--pid-file: %w", err)
-		}
-		if pid != 0 && pid != holds {
-			return nil, failf(CodeUsage, "", "--pid %d and --pid-file %s, which holds %d, name two instances", pid, a.pidFile, holds)
-		}
-		pid = holds
+	pid, err := a.named()
+	if err != nil {
+		return nil, err
 	}
 	if pid != 0 {
 		i, err := nginx.Inspect(ctx, a.fs, pid)
@@ -64,12 +57,31 @@ func (a *app) instances(ctx context.Context) ([]nginx.Instance, error) {
 	return list, nil
 }
 
+// named is the master that --pid or --pid-file names; 0 if neither is given.
+func (a *app) named() (int, error) {
+	if a.pidFile == "" {
+		return a.pid, nil
+	}
+	holds, err := nginx.ReadPidFile(a.pidFile)
+	if err != nil {
+		return 0, failf(CodeUsage, "graft inspect without --pid-file shows what runs", "--pid-file: %w", err)
+	}
+	if a.pid != 0 && a.pid != holds {
+		return 0, failf(CodeUsage, "", "--pid %d and --pid-file %s, which holds %d, name two instances", a.pid, a.pidFile, holds)
+	}
+	return holds, nil
+}
+
 // instance is the one that a command works on.
 func (a *app) instance(ctx context.Context) (nginx.Instance, error) {
 	list, err := a.instances(ctx)
 	if err != nil {
 		return nginx.Instance{}, err
 	}
+	return onlyOne(list)
+}
+
+func onlyOne(list []nginx.Instance) (nginx.Instance, error) {
 	if len(list) > 1 {
 		var names []string
 		for _, i := range list {

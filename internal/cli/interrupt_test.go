@@ -43,9 +43,15 @@ func TestAnInterruptedRehearsalLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait() // its exit code tells
+		text, err := os.ReadFile(said.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
 		if code := cmd.ProcessState.ExitCode(); code != end.code {
-			text, _ := os.ReadFile(said.Name())
 			t.Errorf("%v: exit %d, want %d\n%s", end.signal, code, end.code, text)
+		}
+		if told := strings.Contains(string(text), "graft: interrupted: the clone is gone, nothing was changed"); told != (end.code == 130) {
+			t.Errorf("%v: what it came to is not told\n%s", end.signal, text)
 		}
 		h.eventually("the clones are gone", func() bool { return len(clones(t)) == 0 })
 		if diff := cmp.Diff(before, traces(t, h)); diff != "" {
@@ -95,7 +101,7 @@ func TestARehearsalHasThePatienceThatItIsTold(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	plan := h.plan(nginxtest.Release(t, "1.26.3").Path)
 	r := h.must(4, "rehearse", plan, "--patience", "1ms")
-	if !strings.Contains(r.stderr, "start nginx in the clone") {
+	if !strings.Contains(r.stderr, "start nginx in the clone") || !strings.Contains(r.stderr, "nothing was changed") || strings.Contains(r.stderr, "--no-rehearsal") {
 		t.Errorf("%s", r)
 	}
 	h.must(2, "rehearse", plan, "--patience", "0s")

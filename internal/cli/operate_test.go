@@ -3,9 +3,11 @@ package cli_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,6 +95,36 @@ func TestFinishIsRefusedBeforeThePark(t *testing.T) {
 	h.phase("finished")
 }
 
+// A check's advice for an upgrade begun by hand, QUIT to the other master, would be harm here.
+func TestNoPlanWhileGraftsOwnMigrationIsUnderWay(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	target := nginxtest.Release(t, "1.26.3").Path
+	h.must(0, with("apply", h.plan(target), "--until", "overlap")...)
+	newer, err := h.inst.PID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"plan", "--to", target},
+		{"plan", "--to", target, "--pid", strconv.Itoa(h.inst.MasterPID)},
+		{"plan", "--to", target, "--pid", strconv.Itoa(newer)},
+		{"migrate", "--source", nginxtest.Source(t, "1.26.3"), "--yes", "--pid-file", h.inst.PidFile},
+	} {
+		r := h.must(1, args...)
+		if !strings.Contains(r.stderr, h.status().Migration+" is under way (overlap)") || !strings.Contains(r.stderr, "graft rollback takes it back") || strings.Contains(r.String(), "QUIT") {
+			t.Errorf("%s", r)
+		}
+	}
+	other := nginxtest.Start(t, nginxtest.Options{})
+	h.must(0, "plan", "--to", target, "--pid", strconv.Itoa(other.MasterPID))
+	h.must(2, "plan", "--to", target) // three masters: which one is meant
+	h.must(0, "rollback")
+	if r := h.must(1, "finish"); !strings.Contains(r.stderr, "this one is rolled-back") || strings.Contains(r.stderr, "graft resume") {
+		t.Errorf("finish leads astray: %s", r)
+	}
+	h.must(0, "plan", "--to", target, "--pid-file", h.inst.PidFile)
+}
+
 func TestDetachedGraftGoesOnWithoutItsTerminal(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	h.must(0, append([]string{"apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--detach"}, parkFor...)...)
@@ -160,8 +192,18 @@ func TestOneOfSeveralInstancesIsMigrated(t *testing.T) {
 	if r := h.must(2, "plan", "--to", target); !strings.Contains(r.stderr, "--pid") {
 		t.Errorf("the way to choose is not told: %s", r)
 	}
-	sum := h.sha256(other.Exe)
-	h.must(0, with("apply", h.plan(target))...)
+	sum, plan := h.sha256(other.Exe), h.plan(target)
+	for _, args := range [][]string{
+		{"apply", plan, "--no-rehearsal", "--pid", strconv.Itoa(other.MasterPID)},
+		{"apply", plan, "--no-rehearsal", "--detach", "--pid-file", other.PidFile},
+		{"rehearse", plan, "--pid", strconv.Itoa(other.MasterPID)},
+	} {
+		want := fmt.Sprintf("the plan is for master %d (%s), not %d", h.inst.MasterPID, h.inst.Exe, other.MasterPID)
+		if r := h.must(2, args...); !strings.Contains(r.stderr, want) {
+			t.Errorf("not %q: %s", want, r)
+		}
+	}
+	h.must(0, with("apply", plan, "--pid", strconv.Itoa(h.inst.MasterPID))...)
 	h.phase("finished")
 	if pid, err := other.PID(); err != nil || pid != other.MasterPID || h.sha256(other.Exe) != sum {
 		t.Errorf("the other instance was touched: pid %d, %v", pid, err)

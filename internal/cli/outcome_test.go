@@ -1,8 +1,13 @@
 package cli
 
 import (
+	"fmt"
+	"io/fs"
+	"net"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"graft/internal/migrate"
 	"graft/internal/systemd"
@@ -34,6 +39,47 @@ func TestHowARunEndedHasItsCodeAndItsReason(t *testing.T) {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %q does not say %q", name, err, want)
 			}
+		}
+	}
+}
+
+func TestFinishTellsWhatLeadsToThePark(t *testing.T) {
+	for _, tt := range []struct {
+		phase, goal migrate.Phase
+		want        string
+	}{
+		{migrate.Planned, "", "graft resume --until parked"},
+		{migrate.Swapped, "", "graft resume --until parked"},
+		{migrate.Overlap, "", "graft resume --until parked"},
+		{migrate.Overlap, migrate.RolledBack, "on its way back"},
+		{migrate.RolledBack, migrate.RolledBack, "graft plan"},
+		{migrate.Halted, migrate.RolledBack, "graft status"},
+	} {
+		if got := waysToPark(migrate.Status{Phase: tt.phase, Goal: tt.goal}); !strings.Contains(got, tt.want) {
+			t.Errorf("%s, goal %q: %q, want %q", tt.phase, tt.goal, got, tt.want)
+		}
+	}
+}
+
+func TestAStateDirectoryThatIsClosedIsToldApartFromOtherFiles(t *testing.T) {
+	a := &app{stateDir: "/var/lib/graft"}
+	socket := &net.OpError{Op: "dial", Net: "unix", Addr: &net.UnixAddr{Name: "/var/lib/graft/runner.sock", Net: "unix"}, Err: unix.EACCES}
+	for _, tt := range []struct {
+		err  error
+		hint bool
+	}{
+		{&fs.PathError{Op: "mkdir", Path: "/var/lib/graft", Err: unix.EACCES}, true},
+		{&fs.PathError{Op: "open", Path: "/var/lib/graft/lock", Err: unix.EACCES}, true},
+		{&fs.PathError{Op: "mkdir", Path: "/var/lib", Err: unix.EACCES}, true},
+		{socket, true},
+		{&fs.PathError{Op: "open", Path: "/var/lib/graft/lock", Err: unix.ENOSPC}, false},
+		{&fs.PathError{Op: "open", Path: "/var/lib/graftage", Err: unix.EACCES}, false},
+		{&fs.PathError{Op: "open", Path: "plan.json", Err: unix.EACCES}, false},
+		{unix.EACCES, false},
+	} {
+		e := a.ofStateDir(classify(fmt.Errorf("graft: %w", tt.err)))
+		if got := strings.Contains(e.Hint, "--state-dir or GRAFT_STATE_DIR"); got != tt.hint || e.Code != CodeFailed {
+			t.Errorf("%v: hint %q", tt.err, e.Hint)
 		}
 	}
 }

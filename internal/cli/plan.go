@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ func (a *app) planCommand() *cobra.Command {
 			if to == "" {
 				return required(cmd, "to")
 			}
-			i, err := a.instance(cmd.Context())
+			i, err := a.atRest(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -61,6 +62,29 @@ func (a *app) planCommand() *cobra.Command {
 	return cmd
 }
 
+// atRest is the instance that a plan is to be made for. While graft's own migration of it is under way
+// there is nothing to plan, and what the checks advise, to end the other master, would cost requests.
+func (a *app) atRest(ctx context.Context) (nginx.Instance, error) {
+	list, err := a.instances(ctx)
+	if err != nil {
+		return nginx.Instance{}, err
+	}
+	state, err := a.state()
+	if err != nil {
+		return nginx.Instance{}, err
+	}
+	open, err := a.underWay(state)
+	if err != nil {
+		return nginx.Instance{}, err
+	}
+	if open != nil && !slices.ContainsFunc(list, func(i nginx.Instance) bool {
+		return i.Master.PID != open.Old.PID && i.Master.PID != open.New.PID
+	}) {
+		return nginx.Instance{}, stillUnderWay(*open)
+	}
+	return onlyOne(list)
+}
+
 // target is an artifact of the store, or a binary that becomes one.
 func (a *app) target(ctx context.Context, to string) (artifact.Artifact, error) {
 	store, err := a.store()
@@ -90,6 +114,24 @@ func (a *app) target(ctx context.Context, to string) (artifact.Artifact, error) 
 		return artifact.Artifact{}, failf(CodeUsage, "name a binary of the nginx family", "--to %s: %w", to, err)
 	}
 	return store.PutBinary(ctx, path, built)
+}
+
+// loadPlan reads a plan. A master named beside it has to be the plan's own: the plan decides whom graft
+// works on.
+func (a *app) loadPlan(file string) (migrate.Plan, error) {
+	plan, err := migrate.LoadPlan(file)
+	if err != nil {
+		return plan, err
+	}
+	pid, err := a.named()
+	if err != nil {
+		return plan, err
+	}
+	if old := plan.Old; pid != 0 && pid != old.Master.PID {
+		return plan, failf(CodeUsage, "leave out --pid and --pid-file, or make a plan for the other: graft plan --to … --out FILE; nothing was changed",
+			"the plan is for master %d (%s), not %d", old.Master.PID, old.Binary, pid)
+	}
+	return plan, nil
 }
 
 func (a *app) plan(ctx context.Context, i nginx.Instance, target artifact.Artifact) (migrate.Plan, error) {

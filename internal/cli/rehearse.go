@@ -27,7 +27,7 @@ func (a *app) rehearseCommand() *cobra.Command {
 			"A green rehearsal is what graft apply asks for. It exits 4 if the rehearsal is not green.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			plan, err := migrate.LoadPlan(args[0])
+			plan, err := a.loadPlan(args[0])
 			if err != nil {
 				return err
 			}
@@ -104,6 +104,9 @@ func unrehearsed(err error) error {
 	if errors.As(err, &u) {
 		return failf(CodeBlocked, "run graft as root, or where user namespaces are allowed; or apply with --no-rehearsal", "%w", err)
 	}
+	if errors.Is(err, context.Canceled) {
+		return failf(CodeInterrupted, "", "interrupted: the clone is gone, nothing was changed")
+	}
 	return err
 }
 
@@ -111,7 +114,7 @@ func verdictOfRehearsal(r rehearse.Result) error {
 	if r.Green {
 		return nil
 	}
-	return failf(CodeBlocked, "nothing was changed; what differs is shown above; --no-rehearsal applies all the same", "the rehearsal failed: %s", strings.Join(r.Problems, "; "))
+	return failf(CodeBlocked, "nothing was changed; the lines above tell what failed or what differs", "the rehearsal failed: %s", strings.Join(r.Problems, "; "))
 }
 
 // rehearsed refuses a plan without a green rehearsal.

@@ -45,8 +45,7 @@ func (a *app) finishCommand() *cobra.Command {
 				return err
 			}
 			if status.Phase != migrate.Parked && status.Phase != migrate.Finished {
-				return failf(CodeFailed, "graft resume --until parked leads there; nothing was changed",
-					"finish ends a parked migration; this one is %s", status.Phase)
+				return failf(CodeFailed, waysToPark(status)+"; nothing was changed", "finish ends a parked migration; this one is %s", status.Phase)
 			}
 			if ordered, err := a.order(cmd.Context(), migrate.OrderFinish, migrate.Finished); ordered || err != nil {
 				return err
@@ -56,6 +55,19 @@ func (a *app) finishCommand() *cobra.Command {
 			return a.takeOver(cmd.Context(), options, migrate.Finished, (*migrate.Engine).PassByHand)
 		},
 	}
+}
+
+// waysToPark is what leads from here to a migration that can be finished.
+func waysToPark(s migrate.Status) string {
+	switch {
+	case s.Phase == migrate.Halted:
+		return "graft status tells what there is and what helps"
+	case s.Phase == migrate.RolledBack:
+		return "the old binary serves alone; a new plan begins another migration: graft plan --to … --out FILE"
+	case s.Goal == migrate.RolledBack:
+		return "it is on its way back; graft resume leads there"
+	}
+	return "graft resume --until parked leads there"
 }
 
 func (a *app) rollbackCommand() *cobra.Command {

@@ -52,6 +52,7 @@ func TestTheOwnerRehearsesInUserNamespaces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	openResty := h.openResty()
 	if err := filepath.WalkDir(h.inst.Prefix, func(path string, _ fs.DirEntry, err error) error {
 		return errors.Join(err, os.Lchown(path, nobody, nobody))
 	}); err != nil {
@@ -75,6 +76,20 @@ func TestTheOwnerRehearsesInUserNamespaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(proc, syscall.MNT_DETACH) })
+	closed := t.TempDir()
+	if err := os.Chmod(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{closed, filepath.Join(closed, "below"), "/var/lib/of-graft"} {
+		if _, words, code := h.asNobody(program, "status", "--state-dir", dir); code != 1 || !strings.Contains(words, "--state-dir or GRAFT_STATE_DIR") {
+			t.Errorf("a state directory that is closed to him, %s: exit %d\n%s", dir, code, words)
+		}
+	}
+	blocked, _, code := h.asNobody(program, "plan", "-v", "--to", openResty, "--state-dir", h.state, "--pid-file", h.inst.PidFile)
+	told := strings.Join(strings.Fields(blocked), " ")
+	if code != 4 || !strings.Contains(told, "blocker permissions the runtime cannot be placed at /usr/local/openresty") || !strings.Contains(told, "graft build --openresty-prefix DIR") {
+		t.Errorf("plan of a runtime that he cannot place: exit %d\n%s", code, blocked)
+	}
 	load := light(t, h.inst)
 	load.warm()
 	plan := filepath.Join(h.inst.Prefix, "plan.json")

@@ -12,8 +12,8 @@ var ownTraps = []Entry{
 	{
 		ID: "permissions", look: permissions, files: true,
 		Answers: []Severity{Blocker, Warning, OK},
-		What:    "graft may not signal the master or replace its binary.",
-		Looks:   "The master's effective user, and a nameless file made in the binary's directory.",
+		What:    "graft may not signal the master, replace its binary or place the runtime.",
+		Looks:   "The master's effective user, and a nameless file made in the binary's directory and where the runtime goes.",
 		Remedy:  "Run graft as root or as the owner of the nginx.",
 	},
 	{

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"graft/internal/artifact"
 	"graft/internal/nginx"
 	"graft/internal/nginxtest"
 )
@@ -246,6 +247,39 @@ func TestPermissions(t *testing.T) {
 		if c := permitted(tt.euid, tt.master, "master 1", tt.dir); c.Severity != tt.want {
 			t.Errorf("%s: %v, want %v: %s", tt.name, c.Severity, tt.want, c.Evidence)
 		}
+	}
+}
+
+func TestTheRuntimeNeedsARoomThatGraftMayWriteTo(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "openresty")
+	m := artifact.Manifest{Prefix: prefix, Binary: "sbin/nginx", Files: []artifact.File{{Path: "sbin/nginx"}, {Path: prefix[1:] + "/lualib/resty/core.lua"}}}
+	somebody, member := owner{uid: 1000}, owner{uid: 1000, groups: []int{os.Getegid()}}
+	if err := placeable(owner{}, m); err != nil {
+		t.Errorf("root: %v", err)
+	}
+	if err := placeable(somebody, m); err == nil || !strings.Contains(err.Error(), "uid 1000 may not write to "+filepath.Dir(prefix)) {
+		t.Errorf("somebody: %v", err)
+	}
+	if err := placeable(somebody, artifact.Manifest{Binary: "sbin/nginx", Files: m.Files[:1]}); err != nil {
+		t.Errorf("a binary alone: %v", err)
+	}
+	if err := os.Chmod(filepath.Dir(prefix), 0o775); err != nil {
+		t.Fatal(err)
+	}
+	if err := placeable(member, m); err != nil {
+		t.Errorf("one of the directory's group: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(prefix, "lualib/resty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := placeable(member, m); err == nil {
+		t.Error("below it is a directory of root's, and nobody minds")
+	}
+	if err := os.WriteFile(filepath.Join(prefix, "lualib/resty/core.lua"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := placeable(somebody, m); err != nil {
+		t.Errorf("nothing is left to create: %v", err)
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"graft/internal/artifact"
 )
 
 func mountNamespace(e *examination) Check {
@@ -27,7 +30,42 @@ func permissions(e *examination) Check {
 	if err != nil {
 		return blocker("run graft as root", "whom %s runs as cannot be read: %v", e.master(), err)
 	}
-	return permitted(os.Geteuid(), o, e.master(), filepath.Dir(e.binary))
+	c := permitted(os.Geteuid(), o, e.master(), filepath.Dir(e.binary))
+	if c.Severity != OK {
+		return c
+	}
+	self, err := ownerOf(e.FS, os.Getpid())
+	if err != nil {
+		return blocker("run graft as root", "whom graft runs as cannot be read: %v", err)
+	}
+	if err := placeable(self, e.Target.Manifest); err != nil {
+		help := "run graft as root, or build it for a directory of yours: graft build --openresty-prefix DIR"
+		if self.uid == 0 {
+			help = "make the directory writable, or build it for another one: graft build --openresty-prefix DIR"
+		}
+		return blocker(help, "the runtime cannot be placed at %s: %v", e.Target.Manifest.Prefix, err)
+	}
+	return c
+}
+
+// placeable tells why o could not create the files of the runtime that are not on the host yet.
+func placeable(o owner, m artifact.Manifest) error {
+	tried := map[string]bool{}
+	for _, f := range m.Files {
+		file := "/" + f.Path
+		if m.Prefix == "" || !strings.HasPrefix(file, m.Prefix+"/") || existing(file) == file {
+			continue
+		}
+		dir := existing(filepath.Dir(file))
+		if tried[dir] {
+			continue
+		}
+		tried[dir] = true
+		if err := canCreate(dir, o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // permitted tells whether graft, running as euid, may signal the master and replace the binary in dir.
