@@ -16,7 +16,9 @@ test: deps
 
 # A migration and a rollback under load, in a sandbox. OPENRESTY=openresty-….tar.gz builds that instead of
 # the distribution's sources.
-demo: deps build
+demo: deps
+	@echo "compiling graft: about a minute the first time"
+	@$(MAKE) --no-print-directory build
 	$(GO) build -o bin/demo ./internal/demo
 	OPENRESTY="$(OPENRESTY)" bin/demo bin/graft
 
