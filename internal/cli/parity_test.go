@@ -35,6 +35,7 @@ func newCompared(t testing.TB, config string) *compared {
 	if err := os.CopyFS("/usr/local/openresty", os.DirFS(filepath.Join(tree, "usr/local/openresty"))); err != nil && !os.IsExist(err) {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.RemoveAll("/usr/local/openresty") })
 	return &compared{t: t, inst: nginxtest.Prepare(t, nginxtest.Options{Config: config}), openResty: "/usr/local/openresty/nginx/sbin/nginx"}
 }
 
