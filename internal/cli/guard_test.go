@@ -195,6 +195,8 @@ func TestLogRotationIsActedOnByTheGraftAfterAKilledOne(t *testing.T) {
 			h.eventually("the logs are where they belong", func() bool {
 				return len(h.journaled("reopen", "done")) == more && len(h.found()) == 0
 			})
+			// It takes the lock a moment before it takes orders.
+			h.eventually("it takes orders", func() bool { return strings.Contains(h.must(0, "status").stdout, "at work on it") })
 			h.must(0, "finish")
 			ends(t, cmd, stderr, 0)
 			if sent := h.journaled("reopen", "intent"); len(sent) != 1+more {
