@@ -18,8 +18,8 @@ import (
 	"graft/internal/probe"
 )
 
-// server answers each connection with the same bytes, once a whole head was read.
-func server(t *testing.T, answer string) string {
+// listening hands each connection to serve, which closes it, and returns its address.
+func listening(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,18 +32,24 @@ func server(t *testing.T, answer string) string {
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-					_, _ = io.WriteString(c, answer)
-				}
-				if answer == "" {
-					_, _ = io.Copy(io.Discard, c) // until the client gives up
-				}
-			}()
+			go serve(c)
 		}
 	}()
 	return l.Addr().String()
+}
+
+// server answers each connection with the same bytes, once a whole head was read.
+func server(t *testing.T, answer string) string {
+	t.Helper()
+	return listening(t, func(c net.Conn) {
+		defer c.Close()
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			_, _ = io.WriteString(c, answer)
+		}
+		if answer == "" {
+			_, _ = io.Copy(io.Discard, c) // until the client gives up
+		}
+	})
 }
 
 func ask(t *testing.T, address string) Answer {

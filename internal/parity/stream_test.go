@@ -15,26 +15,14 @@ import (
 // streamServer answers each line with an answer; "" closes instead.
 func streamServer(t *testing.T, answer string) Request {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if line, err := bufio.NewReader(c).ReadString('\n'); err == nil && answer != "" {
-				_, _ = io.WriteString(c, answer+strings.TrimSpace(line)) // and stays open
-				t.Cleanup(func() { c.Close() })
-				continue
-			}
-			c.Close()
+	address := listening(t, func(c net.Conn) {
+		defer c.Close()
+		if line, err := bufio.NewReader(c).ReadString('\n'); err == nil && answer != "" {
+			_, _ = io.WriteString(c, answer+strings.TrimSpace(line))
+			_, _ = io.Copy(io.Discard, c) // it stays open until the client goes
 		}
-	}()
-	return Request{ID: 1, Method: StreamMethod, Network: "tcp", Address: l.Addr().String(), Origin: ConfigOrigin}
+	})
+	return Request{ID: 1, Method: StreamMethod, Network: "tcp", Address: address, Origin: ConfigOrigin}
 }
 
 func TestWhatComesBackThroughAStreamIsCompared(t *testing.T) {
