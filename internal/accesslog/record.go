@@ -1,0 +1,20 @@
+package accesslog
+
+// Record is what one line of an access log tells, as far as its format does. Slices are parts of the
+// line and are valid as long as it is.
+type Record struct {
+	Time        int64 // of the end of the request, Unix seconds; 0: not told
+	Status      int
+	PID         int   // of the worker ($pid); 0: not told
+	RequestTime int32 // $request_time in ms; -1: not told
+	// UpstreamTime is the sum of $upstream_response_time over all tries, in ms; -1: not told, or no
+	// upstream was asked.
+	UpstreamTime int32
+	// UpstreamFailures is how many tries of $upstream_status were not answered, or with 5xx, or, in a
+	// format without it, how many the lists of times show to have failed before the last.
+	UpstreamFailures uint8
+	Bytes            int64  // $body_bytes_sent or $bytes_sent; -1: not told
+	URI              []byte // the path of $request, $request_uri or $uri, without arguments, escapes as logged; nil: not told
+	Host             []byte // $host, $http_host or $server_name; nil: not told
+	UserAgent        []byte // as logged; nil: not told
+}
