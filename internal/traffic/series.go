@@ -40,9 +40,7 @@ type Series struct {
 func (s *Series) Add(r *accesslog.Record) {
 	if at := r.Time / Width; at != s.at || s.current == nil {
 		if at <= 0 { // the first window of 1970 is nobody's
-			var t Tally
-			t.Add(r)
-			s.Untimed.Add(&t.Sums)
+			s.Untimed.count(r)
 			return
 		}
 		s.turnTo(at)
