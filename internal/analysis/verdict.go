@@ -108,6 +108,9 @@ type Evidence struct {
 	RecentProbes Requests `json:"recent_probes"`           // answered in the last five minutes, and 5xx as in Probes5xx
 	ProbeNotes   []string `json:"probe_notes,omitempty"`
 
+	// Findings are what the tests and the rules say of each signal.
+	Findings []Finding `json:"findings,omitempty"`
+
 	// Unobserved lists what the gate could not look at, and why: logs that go to syslog, say.
 	Unobserved []string `json:"unobserved,omitempty"`
 }
