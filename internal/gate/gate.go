@@ -37,6 +37,11 @@ type Config struct {
 	Alpha float64
 	// Margin is the rise (a factor) over the time before that is no fault. 0: 1.5.
 	Margin float64
+	// Margins are those of signals that have one of their own.
+	Margins map[analysis.Signal]float64
+	// Blackout are times in which nothing is counted for the comparisons with the time before and of the
+	// generations: a nightly batch is no fault. Crashes and probes always count.
+	Blackout analysis.Calendar
 	// Length is how long it is meant to watch, this gate and those that go on with its state. 0: 48 h.
 	Length time.Duration
 	// State is a file in which the gate keeps what it has counted and where it stands in the logs, so
