@@ -97,7 +97,7 @@ func (fs Formats) Tells(field Field) bool {
 func (how reading) fill(r *Record, text []byte) {
 	switch how {
 	case readStatus:
-		r.Status = int(decimal(text))
+		r.Status = int(integer(text))
 	case readPID:
 		r.PID = pidOf(text)
 	case readTimeLocal:
@@ -115,7 +115,7 @@ func (how reading) fill(r *Record, text []byte) {
 	case readUpstreamStatus:
 		r.UpstreamFailures = failuresOf(text)
 	case readBytes:
-		r.Bytes = decimal(text)
+		r.Bytes = integer(text)
 	case readRequest:
 		r.URI = pathOfRequest(text)
 	case readURI:

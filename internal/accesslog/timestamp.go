@@ -19,7 +19,7 @@ func unixMsec(s []byte) int64 {
 	if len(whole) > 0 && whole[0] == '-' {
 		return 0
 	}
-	return max(decimal(whole), 0)
+	return max(integer(whole), 0)
 }
 
 func unixTime(year, month, day int64, clock []byte, sign byte, hours, minutes int64) int64 {

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// decimal reads digits; -1 for none, and for more than any size has.
-func decimal(text []byte) int64 {
+// integer reads digits; -1 for none, and for more than any size has.
+func integer(text []byte) int64 {
 	if len(text) == 0 || len(text) > 18 {
 		return -1
 	}
@@ -22,7 +22,7 @@ func pidOf(text []byte) int {
 	if len(text) > 9 {
 		return 0
 	}
-	return int(decimal(text))
+	return int(integer(text))
 }
 
 // millis reads seconds as nginx writes them, "1.234", in ms; -1 for what is no time, such as "-".
