@@ -17,8 +17,9 @@ type plan struct {
 type step struct {
 	how    method
 	read   reading
-	shape  string // of a byShape
 	behind literal
+	stop   uint64 // the first byte of behind, eight times
+	quote  quoting
 	// sure says that no step before could have ended elsewhere: a line that fails here has not been
 	// written in this format.
 	sure bool
@@ -30,6 +31,7 @@ type method uint8
 const (
 	byStop    method = iota // text of escape=default, to the first byte of the literal, no quote before it
 	byQuote                 // text of escape=default, to a quote
+	byRequest               // $request alike, for its path
 	byJSON                  // text of escape=json, to a quote
 	byIndex                 // text of escape=none, to the literal
 	byEnd                   // the rest of the line
@@ -76,16 +78,22 @@ func newPlan(f *Format) *plan {
 	}
 	sure := true
 	for len(ops) > 0 {
-		s := step{read: ops[0].read, shape: ops[0].shape, sure: sure}
+		s := step{read: ops[0].read, quote: f.quote, sure: sure}
 		last := len(ops) == 1
 		var behind []byte
 		if !last {
 			behind = ops[1].literal
 		}
 		s.behind = newLiteral(behind)
+		if behind != nil {
+			s.stop = ones * uint64(behind[0])
+		}
 		var ok, choice bool
 		if s.how, choice, ok = methodOf(ops[0].shape, f.quote, last, behind); !ok {
 			return nil
+		}
+		if s.how == byQuote && s.read == readRequest {
+			s.how = byRequest
 		}
 		sure = sure && !choice
 		p.steps = append(p.steps, s)
@@ -129,164 +137,4 @@ func methodOf(shape string, quote quoting, last bool, behind []byte) (how method
 		return byIndex, true, true
 	}
 	return 0, true, false
-}
-
-// outcome is what a plan made of a line.
-type outcome uint8
-
-const (
-	unsure outcome = iota // the matcher has to decide
-	unfit                 // the format has not written it
-	fits
-)
-
-func (s *step) missed() outcome {
-	if s.sure {
-		return unfit
-	}
-	return unsure
-}
-
-// run fills r, which has to be untold before, as far as it comes.
-func (p *plan) run(f *Format, line []byte, r *Record, c *clock) outcome {
-	if !p.head.begins(line) {
-		return unfit
-	}
-	at := len(p.head.text)
-	for i := range p.steps {
-		s := &p.steps[i]
-		rest := line[at:]
-		n := 0 // length of the variable's text
-		switch s.how {
-		case byStop:
-			stop := s.behind.text[0]
-			for ; ; n++ {
-				if n >= len(rest) {
-					return s.missed()
-				}
-				if rest[n] == stop && s.behind.begins(rest[n:]) {
-					break
-				}
-				if rest[n] == '"' {
-					return s.missed()
-				}
-			}
-			s.read.fill(r, rest[:n])
-		case byQuote:
-			if n = bytes.IndexByte(rest, '"'); n < 0 {
-				return s.missed()
-			}
-			s.read.fill(r, rest[:n])
-		case byJSON:
-			if n = bytes.IndexByte(rest, '"'); n > 0 && rest[n-1] == '\\' {
-				n = jsonTextLen(rest)
-			}
-			if n < 0 {
-				return s.missed()
-			}
-			s.read.fill(r, rest[:n])
-		case byIndex:
-			if n = bytes.Index(rest, s.behind.text); n < 0 {
-				return s.missed()
-			}
-			s.read.fill(r, rest[:n])
-		case byEnd:
-			n = len(rest)
-			switch f.quote {
-			case quoteHex:
-				if bytes.IndexByte(rest, '"') >= 0 {
-					return s.missed()
-				}
-			case quoteJSON:
-				if jsonTextLen(rest) < n {
-					return s.missed()
-				}
-			}
-			s.read.fill(r, rest)
-		case byList:
-			if n = s.listLen(rest); n < 0 {
-				return s.missed()
-			}
-			s.read.fill(r, rest[:n])
-		case byDigits:
-			for n < len(rest) && isDigit(rest[n]) {
-				n++
-			}
-			if n == 0 {
-				return s.missed()
-			}
-			s.read.fill(r, rest[:n])
-		case bySeconds:
-			if n = shapeLen(rest, number); n < 0 {
-				return s.missed()
-			}
-			s.read.fill(r, rest[:n])
-		case byStatus:
-			if n = shapeLen(rest, s.shape); n < 0 {
-				return s.missed()
-			}
-			s.read.fill(r, rest[:n])
-		case byLocal:
-			if n = c.local(rest, s.read, r); n < 0 {
-				return s.missed()
-			}
-		case byISO:
-			if n = c.iso(rest, s.read, r); n < 0 {
-				return s.missed()
-			}
-		}
-		at += n
-		if !s.behind.begins(line[at:]) {
-			return s.missed()
-		}
-		at += len(s.behind.text)
-	}
-	if at != len(line) {
-		if last := p.steps; len(last) > 0 {
-			return last[len(last)-1].missedBehind()
-		}
-		return unfit
-	}
-	return fits
-}
-
-// missedBehind is a line that goes on behind the step.
-func (s *step) missedBehind() outcome {
-	if s.sure && s.how != byStop && s.how != byIndex && s.how != byList {
-		return unfit
-	}
-	return unsure
-}
-
-// listLen is the length of the shortest list that the literal behind follows; -1 if there is none.
-func (s *step) listLen(rest []byte) int {
-	ends := func(n int) bool {
-		if len(s.behind.text) == 0 {
-			return n == len(rest)
-		}
-		return s.behind.begins(rest[n:])
-	}
-	if ends(0) {
-		return 0
-	}
-	for n := 0; ; {
-		length := shapeLen(rest[n:], number)
-		if length < 0 {
-			return -1
-		}
-		n += length
-		if ends(n) {
-			return n
-		}
-		switch {
-		case bytes.HasPrefix(rest[n:], []byte(", ")):
-			n += 2
-		case bytes.HasPrefix(rest[n:], []byte(" : ")):
-			if n += 3; ends(n) {
-				return n
-			}
-		default:
-			return -1
-		}
-	}
 }
