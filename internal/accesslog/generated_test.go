@@ -148,13 +148,13 @@ func (g *generator) next(r *request) {
 	r.bytes = int(n >> 40 % 60000)
 	r.ms = int(20 * math.Exp(1.2*g.rand.NormFloat64()))
 	r.upstream = r.upstream[:0]
-	switch {
-	case n>>5%10 < 3:
+	switch chance := n >> 5 % 1000; {
+	case chance < 300: // answered from a file
 		r.ms /= 20
 		r.upstream = append(r.upstream, '-')
-	case n>>5%1000 < 310:
+	case chance < 310:
 		r.upstream = seconds(append(seconds(r.upstream, r.ms/2), ", "...), r.ms/3)
-	case n>>5%1000 < 313:
+	case chance < 313:
 		r.upstream = seconds(append(seconds(r.upstream, r.ms/2), " : "...), r.ms/3)
 	default:
 		r.upstream = seconds(r.upstream, r.ms)

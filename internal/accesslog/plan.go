@@ -1,10 +1,5 @@
 package accesslog
 
-import (
-	"bytes"
-	"encoding/binary"
-)
-
 // plan is the fast way through a line: at each variable it takes the nearest end that what follows
 // fits, as the matcher does first, and never goes back. So whatever fits a plan is what the matcher
 // would have found; what does not, the matcher decides, unless no step before had a choice.
@@ -31,7 +26,6 @@ type method uint8
 const (
 	byStop    method = iota // text of escape=default, to the first byte of the literal, no quote before it
 	byQuote                 // text of escape=default, to a quote
-	byRequest               // $request alike, for its path
 	byJSON                  // text of escape=json, to a quote
 	byIndex                 // text of escape=none, to the literal
 	byEnd                   // the rest of the line
@@ -42,31 +36,6 @@ const (
 	byLocal                 // $time_local
 	byISO                   // $time_iso8601
 )
-
-// literal is text of the format. Its first 8 bytes are compared as one word.
-type literal struct {
-	text       []byte
-	word, mask uint64
-}
-
-func newLiteral(text []byte) literal {
-	l := literal{text: text}
-	var word, mask [8]byte
-	copy(word[:], text)
-	for i := range min(len(text), len(mask)) {
-		mask[i] = 0xff
-	}
-	l.word, l.mask = binary.LittleEndian.Uint64(word[:]), binary.LittleEndian.Uint64(mask[:])
-	return l
-}
-
-// begins tells whether s begins with the literal.
-func (l *literal) begins(s []byte) bool {
-	if len(s) < 8 {
-		return bytes.HasPrefix(s, l.text)
-	}
-	return binary.LittleEndian.Uint64(s)&l.mask == l.word && (len(l.text) <= 8 || bytes.HasPrefix(s[8:], l.text[8:]))
-}
 
 // newPlan makes the plan of a format; nil if some end of a variable cannot be told without trying.
 func newPlan(f *Format) *plan {
@@ -91,9 +60,6 @@ func newPlan(f *Format) *plan {
 		var ok, choice bool
 		if s.how, choice, ok = methodOf(ops[0].shape, f.quote, last, behind); !ok {
 			return nil
-		}
-		if s.how == byQuote && s.read == readRequest {
-			s.how = byRequest
 		}
 		sure = sure && !choice
 		p.steps = append(p.steps, s)

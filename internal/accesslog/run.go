@@ -35,24 +35,12 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 			if n = s.untilStop(rest); n < 0 {
 				return s.missed()
 			}
-			if s.read != readNothing {
-				s.read.fill(r, rest[:n])
-			}
+			s.text(r, rest[:n:n])
 		case byQuote:
 			if n = bytes.IndexByte(rest, '"'); n < 0 {
 				return s.missed()
 			}
-			switch s.read {
-			case readNothing:
-			case readUserAgent:
-				r.UserAgent = rest[:n:n]
-			default:
-				s.read.fill(r, rest[:n:n])
-			}
-		case byRequest:
-			if n = untilQuote(rest, r); n < 0 {
-				return s.missed()
-			}
+			s.text(r, rest[:n:n])
 		case byJSON:
 			if n = bytes.IndexByte(rest, '"'); n > 0 && rest[n-1] == '\\' {
 				n = jsonTextLen(rest)
@@ -60,19 +48,17 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 			if n < 0 {
 				return s.missed()
 			}
-			if s.read != readNothing {
-				s.read.fill(r, rest[:n:n])
-			}
+			s.text(r, rest[:n:n])
 		case byIndex:
 			if n = bytes.Index(rest, s.behind.text); n < 0 {
 				return s.missed()
 			}
-			s.read.fill(r, rest[:n:n])
+			s.text(r, rest[:n:n])
 		case byEnd:
 			if n = end - at; !s.whole(rest[:n]) {
 				return s.missed()
 			}
-			s.read.fill(r, rest[:n:n])
+			s.text(r, rest[:n:n])
 		case byList:
 			if n = s.list(rest, end-at, r); n < 0 {
 				return s.missed()
@@ -98,13 +84,15 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 			}
 			n = 3
 		case byLocal:
-			if n = c.local(rest, s.read, r); n < 0 {
+			if !c.readLocal(rest, s.read, r) {
 				return s.missed()
 			}
+			n = localLen
 		case byISO:
-			if n = c.iso(rest, s.read, r); n < 0 {
+			if !c.readISO(rest, s.read, r) {
 				return s.missed()
 			}
+			n = isoLen
 		}
 		at += n
 		if !s.behind.begins(line[at:]) {
@@ -123,6 +111,19 @@ func (s *step) missed() outcome {
 		return unfit
 	}
 	return unsure
+}
+
+// text takes the text of a variable.
+func (s *step) text(r *Record, text []byte) {
+	switch s.read {
+	case readNothing:
+	case readUserAgent:
+		r.UserAgent = text
+	case readRequest:
+		r.URI = pathOfRequest(text)
+	default:
+		s.read.fill(r, text)
+	}
 }
 
 // untilStop is the length of a text of escape=default that the literal behind ends; -1 if it has none.
@@ -152,58 +153,6 @@ func (s *step) untilStop(rest []byte) int {
 			return n
 		}
 	}
-}
-
-// untilQuote is the length of a request in quotes, with escape=default; -1 if none closes it. It finds
-// the path on its way.
-func untilQuote(rest []byte, r *Record) int {
-	if len(rest) < 8 {
-		return slowRequest(rest, r)
-	}
-	word := load(rest)
-	from := first(match(word, space))
-	if from == 8 || first(match(word, quote)) < from {
-		return slowRequest(rest, r)
-	}
-	from++
-	n := from
-	for {
-		if len(rest)-n < 8 {
-			return slowRequest(rest, r)
-		}
-		word := load(rest[n:])
-		marks := match(word, space) | match(word, quote) | match(word, query)
-		n += first(marks)
-		if marks != 0 {
-			break
-		}
-	}
-	r.URI = rest[from:n:n]
-	if rest[n] == '?' {
-		end := bytes.IndexByte(rest[n:], '"')
-		if end < 0 {
-			return -1
-		}
-		return n + end
-	}
-	if rest[n] == ' ' && len(rest)-n > 9 && rest[n+9] == '"' && load(rest[n+1:]) == http11 {
-		return n + 9
-	}
-	end := bytes.IndexByte(rest[n:], '"')
-	if end < 0 {
-		return -1
-	}
-	return n + end
-}
-
-var http11 = load([]byte("HTTP/1.1"))
-
-func slowRequest(rest []byte, r *Record) int {
-	n := bytes.IndexByte(rest, '"')
-	if n >= 0 {
-		r.URI = pathOfRequest(rest[:n:n])
-	}
-	return n
 }
 
 // whole tells whether a text may go to the end of the line.
