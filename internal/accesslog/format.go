@@ -95,18 +95,8 @@ func Compile(format, escape string) (*Format, error) {
 	default:
 		return nil, fmt.Errorf("compile log_format: unknown escape %q; nginx knows default, json and none", escape)
 	}
-	for rest := format; rest != ""; {
-		literal, after, found := strings.Cut(rest, "$")
-		f.addLiteral(literal)
-		if !found {
-			break
-		}
-		name, tail, err := variable(after)
-		if err != nil {
-			return nil, fmt.Errorf("compile log_format %q: %w", format, err)
-		}
-		f.addVariable(name)
-		rest = tail
+	if err := f.split(format); err != nil {
+		return nil, fmt.Errorf("compile log_format %q: %w", format, err)
 	}
 	if strings.Contains(format, "\n") {
 		return nil, fmt.Errorf("compile log_format %q: %w: it has a line break, so that no line is a request", format, ErrUnobservable)
@@ -117,6 +107,24 @@ func Compile(format, escape string) (*Format, error) {
 	}
 	f.plan = newPlan(f)
 	return f, nil
+}
+
+// split cuts a log_format into literals and variables.
+func (f *Format) split(format string) error {
+	for rest := format; rest != ""; {
+		literal, after, found := strings.Cut(rest, "$")
+		f.addLiteral(literal)
+		if !found {
+			break
+		}
+		name, tail, err := variable(after)
+		if err != nil {
+			return err
+		}
+		f.addVariable(name)
+		rest = tail
+	}
+	return nil
 }
 
 // variable splits "name…" or "{name}…" behind a dollar sign.
