@@ -102,12 +102,11 @@ func (c *clock) combined(line []byte, r *Record) int {
 		return -1
 	}
 	r.Status = int(word>>16&0xf)*100 + int(word>>24&0xf)*10 + int(word>>32&0xf)
-	size := load(rest[6:])
-	n = first(nonDigits(size))
-	if n == 0 || n == 8 {
+	sent := load(rest[6:])
+	if n = first(nonDigits(sent)); n == 0 || n == 8 {
 		return -1
 	}
-	r.Bytes = int64(number8(size, n))
+	r.Bytes = int64(number8(sent, n))
 	if rest[6+n] != ' ' || rest[7+n] != '"' {
 		return -1
 	}

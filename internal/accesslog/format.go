@@ -46,6 +46,7 @@ type op struct {
 const (
 	digits = "digits"
 	number = "number" // digits and dots, or "-"
+	size   = "size"   // digits, or "-", which other servers write for nothing
 	// list is one number for each try of an upstream, "0.5, 0.49 : 0.1". Nothing tells where such a
 	// list ends in "$upstream_response_time, $request_time", so that it is matched as a text is.
 	list = "list"
@@ -56,8 +57,8 @@ var shapes = map[string]string{
 	"pid":                 digits,
 	"connection":          digits,
 	"connection_requests": digits,
-	"body_bytes_sent":     digits,
-	"bytes_sent":          digits,
+	"body_bytes_sent":     size,
+	"bytes_sent":          size,
 	"request_length":      digits,
 	"request_time":        number,
 	"msec":                number,

@@ -12,6 +12,7 @@ type plan struct {
 type step struct {
 	how    method
 	read   reading
+	shape  string // of digits
 	behind literal
 	stop   uint64 // the first byte of behind, eight times
 	quote  quoting
@@ -53,7 +54,7 @@ func newPlan(f *Format) *plan {
 		ops, sure = f.ops[n:], false
 	}
 	for len(ops) > 0 {
-		s := step{read: ops[0].read, quote: f.quote, sure: sure}
+		s := step{read: ops[0].read, shape: ops[0].shape, quote: f.quote, sure: sure}
 		last := len(ops) == 1
 		var behind []byte
 		if !last {
@@ -79,7 +80,7 @@ func newPlan(f *Format) *plan {
 // methodOf chooses how to find the end of a variable; choice says that it may not be the only one.
 func methodOf(shape string, quote quoting, last bool, behind []byte) (how method, choice, ok bool) {
 	switch shape {
-	case digits:
+	case digits, size:
 		return byDigits, false, true
 	case number:
 		return bySeconds, false, true

@@ -199,7 +199,7 @@ func (s *step) digits(rest []byte, r *Record) int {
 			return n
 		}
 	}
-	n := max(shapeLen(rest, digits), 0)
+	n := max(shapeLen(rest, s.shape), 0)
 	s.read.fill(r, rest[:n])
 	return n
 }
