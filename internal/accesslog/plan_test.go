@@ -127,9 +127,17 @@ func agree(t interface{ Fatalf(string, ...any) }, f *Format, c *clock, line stri
 	want := f.match([]byte(line), &slow)
 	// What stands behind a line must not matter.
 	for _, behind := range []string{"", "\n", "\n0123456789abcdef", "0.500 0123456789abcdef", `"" " " "          `} {
-		ok := f.parse([]byte(line + behind)[:len(line)], &fast, c)
-		if diff := cmp.Diff(slow, fast); ok != want || diff != "" {
-			t.Fatalf("%q, then %q\nplan %v, matcher %v\n%s", line, behind, ok, want, diff)
+		found := quotes{known: true, base: 3}
+		for i, b := range []byte(line) {
+			if b == '"' {
+				found.places = append(found.places, uint32(3+i))
+			}
+		}
+		for _, q := range []quotes{{}, found} {
+			ok := f.parse([]byte(line + behind)[:len(line)], q, &fast, c)
+			if diff := cmp.Diff(slow, fast); ok != want || diff != "" {
+				t.Fatalf("%q, then %q\nplan %v, matcher %v\n%s", line, behind, ok, want, diff)
+			}
 		}
 	}
 }
@@ -145,7 +153,7 @@ func TestThePlanFindsWhatTheMatcherFinds(t *testing.T) {
 		c := new(clock)
 		agree(t, f, c, line)
 		agree(t, f, c, line) // with the times remembered
-		if lines++; f.plan != nil && f.plan.run([]byte(line), new(Record), c) == fits {
+		if lines++; f.plan != nil && f.plan.run([]byte(line), quotes{}, new(Record), c) == fits {
 			planned++
 		}
 	})

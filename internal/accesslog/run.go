@@ -16,7 +16,7 @@ const (
 const beyond = 16
 
 // run fills r, as far as it comes, with all that the format tells.
-func (p *plan) run(line []byte, r *Record, c *clock) outcome {
+func (p *plan) run(line []byte, q quotes, r *Record, c *clock) outcome {
 	end := len(line)
 	line = line[:min(end+beyond, cap(line))]
 	if !p.head.begins(line) {
@@ -32,7 +32,7 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 		n := 0 // length of the variable's text
 		switch s.how {
 		case byCombined:
-			if n = c.combined(rest, r); n < 0 {
+			if n = c.combined(rest, &q, r); n < 0 {
 				return unsure
 			}
 		case byStop:
@@ -43,12 +43,12 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 			at += n + len(s.behind.text)
 			continue
 		case byQuote:
-			if n = bytes.IndexByte(rest, '"'); n < 0 {
+			if n = q.after(at, rest); n < 0 {
 				return s.missed()
 			}
 			s.text(r, rest[:n:n])
 		case byJSON:
-			if n = bytes.IndexByte(rest, '"'); n > 0 && rest[n-1] == '\\' {
+			if n = q.after(at, rest); n > 0 && rest[n-1] == '\\' {
 				n = jsonTextLen(rest)
 			}
 			if n < 0 {

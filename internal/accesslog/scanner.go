@@ -12,6 +12,7 @@ type Scanner struct {
 	formats Formats
 	record  Record
 	clock   clock
+	marks   marks
 }
 
 const (
@@ -25,18 +26,45 @@ func NewScanner(formats Formats) *Scanner { return &Scanner{formats: formats} }
 // Scan calls fn with each whole line of data that one of the formats has written, and tells how many
 // bytes at its end are no whole line. The Record is only valid until fn returns.
 func (s *Scanner) Scan(data []byte, fn func(*Record)) (rest int) {
-	for {
-		end := bytes.IndexByte(data, '\n')
-		if end < 0 {
-			return len(data)
+	for len(data) > 0 {
+		window := data[:min(len(data), markWindow)]
+		done := s.window(window, data, fn)
+		if done == 0 { // no line ends in it
+			end := bytes.IndexByte(data[len(window):], '\n')
+			if end < 0 {
+				break
+			}
+			done = len(window) + end
+			s.line(data[:done], quotes{}, fn)
+			done++
 		}
-		s.Lines++
-		if s.formats.parse(data[:end], &s.record, &s.clock) {
-			fn(&s.record)
-		} else {
-			s.malformed(data[:end])
+		data = data[done:]
+	}
+	return len(data)
+}
+
+// window scans the lines that end in a window, and tells how long they are together.
+func (s *Scanner) window(window, data []byte, fn func(*Record)) (done int) {
+	places := s.marks[:findMarks(window, s.marks[:])]
+	for first := 0; ; {
+		end := first
+		for end < len(places) && window[places[end]] != '\n' {
+			end++
 		}
-		data = data[end+1:]
+		if end == len(places) {
+			return done
+		}
+		s.line(data[done:places[end]], quotes{places[first:end], done, true}, fn)
+		done, first = int(places[end])+1, end+1
+	}
+}
+
+func (s *Scanner) line(line []byte, q quotes, fn func(*Record)) {
+	s.Lines++
+	if s.formats.parse(line, q, &s.record, &s.clock) {
+		fn(&s.record)
+	} else {
+		s.malformed(line)
 	}
 }
 
