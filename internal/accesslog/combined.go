@@ -43,8 +43,8 @@ const behindAddr = len(` - - [25/Nov/2026:00:46:12 +0000] `)
 
 // combined reads a line of the format combined up to its last quote, and tells how long that is; -1 if
 // it cannot tell for sure. Such a line has six quotes, and all else stands at places that they give.
-func (c *clock) combined(line []byte, q *quotes, r *Record) int {
-	var at [6]int
+func (c *clock) combined(line []byte, q quotes, r *Record) int {
+	var at combinedQuotes
 	if !q.six(line, &at) || at[0] < behindAddr || len(line)-at[1] < 24 {
 		return -1
 	}
@@ -85,16 +85,15 @@ func (c *clock) combined(line []byte, q *quotes, r *Record) int {
 	return at[5]
 }
 
+// combinedQuotes are where the quotes of such a line are.
+type combinedQuotes [6]int
+
 // six finds the first six quotes.
-func (q *quotes) six(line []byte, at *[6]int) bool {
-	if q.known {
-		if len(q.places) < len(at) {
-			return false
-		}
+func (q *quotes) six(line []byte, at *combinedQuotes) bool {
+	if len(q.places) >= len(at) {
 		for i, place := range q.places[:len(at)] {
 			at[i] = int(place) - q.base
 		}
-		q.places = q.places[len(at)-1:]
 		return true
 	}
 	from := 0

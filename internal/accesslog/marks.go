@@ -23,24 +23,27 @@ func placesOf(data []byte, from int, out []uint32, n int) int {
 	return n
 }
 
-// quotes are where the quotes of a line are.
+// quotes are where the quotes of a line are, in a window; none: they have to be looked for.
 type quotes struct {
 	places []uint32 // from the window's beginning
 	base   int      // the line's
-	known  bool     // else they are looked for
 }
 
-// after is how far behind at the next quote is; -1 if there is none.
-func (q *quotes) after(at int, rest []byte) int {
-	if !q.known {
+// nth is how far behind at the quote of that number is, which is the next; -1 if there is none.
+func (q *quotes) nth(n, at int, rest []byte) int {
+	if len(q.places) == 0 {
 		return bytes.IndexByte(rest, '"')
 	}
-	at += q.base
-	for len(q.places) > 0 && int(q.places[0]) < at {
-		q.places = q.places[1:]
-	}
-	if len(q.places) == 0 {
+	if n >= len(q.places) {
 		return -1
 	}
-	return int(q.places[0]) - at
+	return int(q.places[n]) - q.base - at
+}
+
+// skip is the number of the first quote from n on that is not before at.
+func (q *quotes) skip(n, at int) int {
+	for n < len(q.places) && int(q.places[n])-q.base < at {
+		n++
+	}
+	return n
 }

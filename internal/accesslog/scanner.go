@@ -11,6 +11,7 @@ type Scanner struct {
 
 	formats Formats
 	record  Record
+	usual   bool // the record is of the first format's plan, which fills the same fields again
 	clock   clock
 	marks   marks
 }
@@ -46,20 +47,41 @@ func (s *Scanner) Scan(data []byte, fn func(*Record)) (rest int) {
 // window scans the lines that end in a window, and tells how long they are together.
 func (s *Scanner) window(window, data []byte, fn func(*Record)) (done int) {
 	places := s.marks[:findMarks(window, s.marks[:])]
+	var usual *plan
+	expected := -1
+	if len(s.formats) > 0 && s.formats[0].plan != nil {
+		usual = s.formats[0].plan
+		expected = usual.quotes
+	}
 	for first := 0; ; {
-		end := first
-		for end < len(places) && window[places[end]] != '\n' {
+		// A line with as many quotes as the format is one whole line if it fits: if there were a line
+		// break in it, a quote would lack.
+		end := first + expected
+		if expected >= 0 && end < len(places) && window[places[end]] == '\n' {
+			if !s.usual {
+				s.record = untold
+			}
+			if usual.run(data[done:places[end]], quotes{places[first:end], done}, &s.record, &s.clock) == fits {
+				s.usual = true
+				s.Lines++
+				fn(&s.record)
+				done, first = int(places[end])+1, end+1
+				continue
+			}
+		}
+		for end = first; end < len(places) && window[places[end]] != '\n'; {
 			end++
 		}
 		if end == len(places) {
 			return done
 		}
-		s.line(data[done:places[end]], quotes{places[first:end], done, true}, fn)
+		s.line(data[done:places[end]], quotes{places[first:end], done}, fn)
 		done, first = int(places[end])+1, end+1
 	}
 }
 
 func (s *Scanner) line(line []byte, q quotes, fn func(*Record)) {
+	s.usual = false
 	s.Lines++
 	if s.formats.parse(line, q, &s.record, &s.clock) {
 		fn(&s.record)
