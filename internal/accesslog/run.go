@@ -48,7 +48,9 @@ func (p *plan) run(line []byte, q quotes, r *Record, c *clock) outcome {
 			if n = q.nth(seen, at, rest); n < 0 {
 				return s.missed()
 			}
-			s.text(r, rest[:n:n])
+			if s.read != readNothing {
+				s.text(r, rest[:n:n])
+			}
 		case byJSON:
 			if n = q.nth(seen, at, rest); n < 0 {
 				return s.missed()
@@ -59,7 +61,9 @@ func (p *plan) run(line []byte, q quotes, r *Record, c *clock) outcome {
 				}
 				seen = q.skip(seen, at+n)
 			}
-			s.text(r, rest[:n:n])
+			if s.read != readNothing {
+				s.text(r, rest[:n:n])
+			}
 		case byIndex:
 			if n = bytes.Index(rest, s.behind.text); n < 0 {
 				return s.missed()
@@ -102,11 +106,16 @@ func (p *plan) run(line []byte, q quotes, r *Record, c *clock) outcome {
 			}
 		}
 		at += n
-		if rest = line[at:]; s.behind.long || len(rest) < 8 {
+		switch rest = line[at:]; {
+		case s.behind.long:
+			if !s.behind.beginsLong(rest) {
+				return s.missed()
+			}
+		case len(rest) < 8:
 			if !s.behind.begins(rest) {
 				return s.missed()
 			}
-		} else if load(rest)&s.behind.mask != s.behind.word {
+		case load(rest)&s.behind.mask != s.behind.word:
 			return s.missed()
 		}
 		at += len(s.behind.text)
