@@ -7,31 +7,43 @@ import (
 	"graft/internal/sketch"
 )
 
-// Block is one window's K bad of N.
-type Block struct {
-	At time.Time // its start; it is [Width] seconds long
-	analysis.Count
-}
-
-// Counts is the signal in every window from the first to the last: those without a request are there,
-// with nothing of nothing. thresholdMS matters to the slow ones only: a request is bad if it took longer.
-// Signals that access logs do not tell of are nil.
-func (s *Series) Counts(signal analysis.Signal, thresholdMS int32) []Block {
+// Counts is the signal in every window from the first to the last, as a baseline has it: those without a
+// request are there, with nothing of nothing. thresholdMS matters to the slow ones only: a request is bad if
+// it took longer. A signal that access logs do not tell of has no blocks. Lines from a time when the clock
+// was wrong by a month or more are left out.
+func (s *Series) Counts(signal analysis.Signal, thresholdMS int32) analysis.Baseline {
 	count := counter(signal, thresholdMS)
-	numbers := s.windows()
+	numbers := s.mainRun()
 	if count == nil || len(numbers) == 0 {
-		return nil
+		return analysis.Baseline{}
 	}
 	first, last := numbers[0], numbers[len(numbers)-1]
-	blocks := make([]Block, 0, last-first+1)
-	for at := first; at <= last; at++ {
-		b := Block{At: time.Unix(at*Width, 0)}
-		if w := s.closed[at]; w != nil {
-			b.Count = count(w)
-		}
-		blocks = append(blocks, b)
+	b := analysis.Baseline{From: time.Unix(first*Width, 0), Blocks: make([]analysis.Count, last-first+1)}
+	for _, at := range numbers {
+		b.Blocks[at-first] = count(s.closed[at])
 	}
-	return blocks
+	return b
+}
+
+// mainRun are the windows without those that a month or more parts from where the most requests are: a host
+// that boots into 1970 must not cost the memory of half a century.
+func (s *Series) mainRun() []int64 {
+	const month = 31 * 24 * 60 * 60 / Width
+	numbers := s.windows()
+	var best []int64
+	most := int64(-1)
+	for len(numbers) > 0 {
+		end, requests := 0, int64(0)
+		for end < len(numbers) && (end == 0 || numbers[end]-numbers[end-1] < month) {
+			requests += s.closed[numbers[end]].Requests
+			end++
+		}
+		if requests > most {
+			best, most = numbers[:end], requests
+		}
+		numbers = numbers[end:]
+	}
+	return best
 }
 
 func counter(signal analysis.Signal, ms int32) func(*window) analysis.Count {
@@ -89,9 +101,10 @@ func (w *window) addTo(t *Tally) {
 	w.addTimes(t)
 }
 
-// Span is the start of the first window and the end of the last; ok is false if there is none.
+// Span is the start of the first window and the end of the last, of those that [Series.Counts] tells; ok is
+// false if there is none.
 func (s *Series) Span() (from, to time.Time, ok bool) {
-	numbers := s.windows()
+	numbers := s.mainRun()
 	if len(numbers) == 0 {
 		return from, to, false
 	}

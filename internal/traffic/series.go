@@ -3,13 +3,15 @@ package traffic
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"graft/internal/accesslog"
+	"graft/internal/analysis"
 	"graft/internal/sketch"
 )
 
 // Width is how long a window of a series is, in seconds. Windows begin at multiples of it in Unix time.
-const Width = 10
+const Width = int64(analysis.Block / time.Second)
 
 // open is how many windows of a series are counted into at once; a power of two. Lines come nearly in
 // order, but workers with buffered logs and files read one behind another do not keep it.
@@ -38,9 +40,7 @@ type Series struct {
 func (s *Series) Add(r *accesslog.Record) {
 	if at := r.Time / Width; at != s.at || s.current == nil {
 		if at <= 0 { // the first window of 1970 is nobody's
-			var t Tally
-			t.Add(r)
-			s.Untimed.Add(&t.Sums)
+			s.Untimed.count(r)
 			return
 		}
 		s.turnTo(at)

@@ -3,7 +3,6 @@ package traffic
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -99,16 +98,12 @@ func TestCountsAreThoseOfEachWindow(t *testing.T) {
 				want[r.Time/Width] = c
 			}
 			got := s.Counts(signal, threshold)
-			next := time.Time{}
-			for _, b := range got {
-				if !next.IsZero() && !b.At.Equal(next) {
-					t.Fatalf("%s: a block at %d, want %d", signal, b.At.Unix(), next.Unix())
+			for i, c := range got.Blocks {
+				at := got.From.Unix()/Width + int64(i)
+				if c != want[at] {
+					t.Fatalf("%s at %d: %+v, want %+v", signal, at*Width, c, want[at])
 				}
-				next = b.At.Add(Width * time.Second)
-				if w := want[b.At.Unix()/Width]; w != b.Count {
-					t.Fatalf("%s at %d: %+v, want %+v", signal, b.At.Unix(), b.Count, w)
-				}
-				delete(want, b.At.Unix()/Width)
+				delete(want, at)
 			}
 			if len(want) > 0 {
 				t.Fatalf("%s: %v are in no block", signal, want)
@@ -125,6 +120,17 @@ func TestRequestsWithoutATimeAreCountedApart(t *testing.T) {
 	}
 	if _, _, ok := s.Span(); ok {
 		t.Error("the series has a span")
+	}
+}
+
+func TestLinesOfAWrongClockAreLeftOut(t *testing.T) {
+	var s Series
+	for _, at := range []int64{20, 1_800_000_000, 1_800_000_020, 4_000_000_000} {
+		s.Add(&accesslog.Record{Time: at, Status: 200, RequestTime: -1, UpstreamTime: -1})
+	}
+	got := s.Counts(analysis.Volume, 0)
+	if diff := cmp.Diff([]analysis.Count{{Total: 1}, {}, {Total: 1}}, got.Blocks); diff != "" || got.From.Unix() != 1_800_000_000 {
+		t.Errorf("from %v\n%s", got.From, diff)
 	}
 }
 

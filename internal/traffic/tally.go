@@ -38,31 +38,36 @@ type Tally struct {
 	Upstream sketch.Sketch `json:"upstream"` // $upstream_response_time, where told
 }
 
-// Add counts a request.
-func (t *Tally) Add(r *accesslog.Record) {
-	t.Requests++
+// count adds a request to the numbers.
+func (s *Sums) count(r *accesslog.Record) {
+	s.Requests++
 	class := uint(r.Status) / 100
 	if class > 5 {
 		class = 0
 	}
-	t.Classes[class]++
+	s.Classes[class]++
 	if r.Status == 499 {
-		t.ClientClosed++
+		s.ClientClosed++
 	}
 	if r.Bytes > 0 {
-		t.Bytes += r.Bytes
+		s.Bytes += r.Bytes
 	}
+	if r.UpstreamFailures > 0 {
+		s.UpstreamFailed++
+		s.UpstreamRequests++
+	} else if r.UpstreamTime >= 0 {
+		s.UpstreamRequests++
+	}
+}
+
+// Add counts a request.
+func (t *Tally) Add(r *accesslog.Record) {
+	t.Sums.count(r)
 	if r.RequestTime >= 0 {
 		t.Time.Add(r.RequestTime)
 	}
 	if r.UpstreamTime >= 0 {
 		t.Upstream.Add(r.UpstreamTime)
-	}
-	if r.UpstreamFailures > 0 {
-		t.UpstreamFailed++
-		t.UpstreamRequests++
-	} else if r.UpstreamTime >= 0 {
-		t.UpstreamRequests++
 	}
 }
 
