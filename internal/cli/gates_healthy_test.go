@@ -19,12 +19,12 @@ func TestHealthyTargetsAreNotTakenBack(t *testing.T) {
 		{1, "", "1.26.3", true, true},
 		{2, "", "openresty", true, true},
 		{3, "1.18.0", "1.26.3", false, true},
-		{4, "1.22.1", "1.22.1", true, false},
+		{4, "", "1.22.1", true, false},
 		{5, "1.18.0", "1.22.1", false, false},
-		{6, "1.26.3", "1.26.3", true, true},
+		{6, "1.26.3", "1.18.0", true, true},
 		{7, "", "1.26.3", false, true},
 		{8, "1.26.3", "1.22.1", true, true},
-		{9, "1.18.0", "1.18.0", true, true},
+		{9, "1.18.0", "1.26.3", true, true},
 		{10, "1.22.1", "1.26.3", false, true},
 	}
 	length := gates("15s", "15s")
