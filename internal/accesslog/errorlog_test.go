@@ -11,11 +11,11 @@ func TestParseErrorLine(t *testing.T) {
 	at := time.Date(2026, 11, 3, 10, 15, 42, 0, time.Local)
 	for line, want := range map[string]ErrorLine{
 		`2026/11/03 10:15:42 [error] 812#814: *77 open() "/x" failed (2: No such file or directory), client: ::1`: {
-			at, Error, 812, 814, 77, `open() "/x" failed (2: No such file or directory), client: ::1`},
+			at, Error, 812, 814, 77, `open() "/x" failed (2: No such file or directory), client: ::1`, ""},
 		`2026/11/03 10:15:42 [alert] 812#812: worker process 900 exited on signal 11`: {
-			at, Alert, 812, 812, 0, `worker process 900 exited on signal 11`},
-		`2026/11/03 10:15:42 [emerg] 1#1: *not a connection`: {at, Emerg, 1, 1, 0, `*not a connection`},
-		`2026/11/03 10:15:42 [notice] 1#1: `:                 {at, Notice, 1, 1, 0, ``},
+			at, Alert, 812, 812, 0, `worker process 900 exited on signal 11`, ""},
+		`2026/11/03 10:15:42 [emerg] 1#1: *not a connection`: {at, Emerg, 1, 1, 0, `*not a connection`, ""},
+		`2026/11/03 10:15:42 [notice] 1#1: `:                 {at, Notice, 1, 1, 0, ``, ""},
 	} {
 		got, ok := ParseErrorLine([]byte(line))
 		if diff := cmp.Diff(want, got); !ok || diff != "" {

@@ -10,13 +10,6 @@ import (
 	"graft/internal/procfs"
 )
 
-// Position is a place in a log that outlives a rename of the file. The zero value is the beginning
-// of whatever file comes to be at the path.
-type Position struct {
-	procfs.FileID
-	Offset int64 `json:"offset"` // of the first byte not yet handed over; the beginning of a line
-}
-
 // Follower hands over the lines of one log file, as they are written, across rotation:
 //
 //   - rename and create: the old file is read to its end before the new one, and goes on being read
@@ -95,7 +88,7 @@ func (f *Follower) Position() Position {
 	if f.current == nil {
 		return Position{}
 	}
-	return Position{f.current.id, f.current.offset - int64(len(f.current.lines.part))}
+	return Position{FilePosition: FilePosition{FileID: f.current.id, Offset: f.current.offset - int64(len(f.current.lines.part))}}
 }
 
 // Close lets go of the files.

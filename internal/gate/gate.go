@@ -30,6 +30,24 @@ type Config struct {
 	// is probed, and fails.
 	Baseline Baseline
 
+	// History is what the instance did in the days before: see [ReadHistory]. Without it nothing is
+	// compared with before; the two generations are still compared with each other.
+	History *History
+	// Alpha is the probability of a false alarm that all signals together may have. 0: 1 %.
+	Alpha float64
+	// Margin is the rise (a factor) over the time before that is no fault. 0: 1.5.
+	Margin float64
+	// Margins are those of signals that have one of their own.
+	Margins map[analysis.Signal]float64
+	// Blackout are times in which nothing is counted for the comparisons with the time before and of the
+	// generations: a nightly batch is no fault. Crashes and probes always count.
+	Blackout analysis.Calendar
+	// Length is how long it is meant to watch, this gate and those that go on with its state. 0: 48 h.
+	Length time.Duration
+	// State is a file in which the gate keeps what it has counted and where it stands in the logs, so
+	// that the next gate that has the same State and masters goes on. "": nowhere.
+	State string
+
 	Log *slog.Logger // nil: silent
 }
 

@@ -70,11 +70,13 @@ type openGate struct {
 	passed   bool // for good: what follows is under way
 	held     bool // its deadline has passed without enough evidence
 	why      []string
+	steady   analysis.Steady
 }
 
 func (g *openGate) verdict() (analysis.Verdict, []string) {
 	g.evidence = g.watch.Evidence()
-	g.last, g.why = analysis.Judge(g.evidence, g.policy)
+	d := g.steady.Judge(g.evidence, g.policy)
+	g.last, g.why = d.Verdict, d.Why
 	return g.last, g.why
 }
 

