@@ -180,7 +180,7 @@ func (f *Format) Parse(line []byte, r *Record) bool {
 func (f *Format) parse(line []byte, r *Record, c *clock) bool {
 	if f.plan != nil {
 		*r = untold
-		switch f.plan.run(f, line, r, c) {
+		switch f.plan.run(line, r, c) {
 		case fits:
 			return true
 		case unfit:
