@@ -15,6 +15,7 @@ type Format struct {
 	ops   []op
 	quote quoting
 	tells [fields]bool
+	plan  *plan // nil: the matcher reads every line
 }
 
 // ErrUnobservable says that a log exists but nothing can be learnt from it here.
@@ -107,10 +108,14 @@ func Compile(format, escape string) (*Format, error) {
 		f.addVariable(name)
 		rest = tail
 	}
+	if strings.Contains(format, "\n") {
+		return nil, fmt.Errorf("compile log_format %q: %w: it has a line break, so that no line is a request", format, ErrUnobservable)
+	}
 	f.assign()
 	if !f.tells[FieldStatus] {
 		return nil, fmt.Errorf("compile log_format %q: %w: it has no $status", format, ErrUnobservable)
 	}
+	f.plan = newPlan(f)
 	return f, nil
 }
 
@@ -169,6 +174,20 @@ func (f *Format) addVariable(name string) {
 // more than it is. Only where a format gives texts no quotes, or with escape=none, may a client
 // write what cannot be told from the real thing.
 func (f *Format) Parse(line []byte, r *Record) bool {
+	return f.parse(line, r, new(clock))
+}
+
+func (f *Format) parse(line []byte, r *Record, c *clock) bool {
+	if f.plan != nil {
+		*r = untold
+		switch f.plan.run(f, line, r, c) {
+		case fits:
+			return true
+		case unfit:
+			*r = untold
+			return false
+		}
+	}
 	return f.match(line, r)
 }
 
@@ -228,8 +247,12 @@ type Formats []*Format
 
 // Parse fills r as the first format that fits does.
 func (fs Formats) Parse(line []byte, r *Record) bool {
+	return fs.parse(line, r, new(clock))
+}
+
+func (fs Formats) parse(line []byte, r *Record, c *clock) bool {
 	for _, f := range fs {
-		if f.Parse(line, r) {
+		if f.parse(line, r, c) {
 			return true
 		}
 	}

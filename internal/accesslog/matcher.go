@@ -55,7 +55,11 @@ func (m *matcher) text(i, at int) bool {
 		return true
 	}
 	next := m.ops[i+1].literal
-	for end := at; end <= limit; end++ {
+	end := at
+	if next != nil && next[0] == '"' && m.quote != quoteNone {
+		end = limit // a quote before it is escaped, and none of the format's
+	}
+	for ; end <= limit; end++ {
 		if next != nil {
 			skip := bytes.Index(m.line[end:min(limit+len(next), len(m.line))], next)
 			if skip < 0 {

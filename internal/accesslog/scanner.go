@@ -11,6 +11,7 @@ type Scanner struct {
 
 	formats Formats
 	record  Record
+	clock   clock
 }
 
 const (
@@ -30,7 +31,7 @@ func (s *Scanner) Scan(data []byte, fn func(*Record)) (rest int) {
 			return len(data)
 		}
 		s.Lines++
-		if s.formats.Parse(data[:end], &s.record) {
+		if s.formats.parse(data[:end], &s.record, &s.clock) {
 			fn(&s.record)
 		} else {
 			s.malformed(data[:end])
