@@ -41,7 +41,7 @@ http {
     server {
         listen 127.0.0.1:{{.Port "http"}};
         listen 127.0.0.1:{{.Port "https"}} ssl;
-        listen 127.0.0.1:{{.Port "quic"}} quic;
+        listen 127.0.0.1:{{.Port "quic"}} quic reuseport; # else either worker reads any packet
         listen unix:{{.Prefix}}/run/http.sock;
         server_name site.example;
         location / { root html; }
