@@ -52,6 +52,8 @@ type Options struct {
 	Undetermined Undetermined  `json:"undetermined"`
 	MinRequests  int64         `json:"min_requests"` // per gate, in the access logs
 	ProbeRate    float64       `json:"probe_rate"`   // per second and listening address
+	// Probes are what the operator has probed beside what the configuration serves.
+	Probes []gate.ProbeSpec `json:"probes,omitempty"`
 	// Patience bounds how long a change may take to show: a new master's start (init_by_lua
 	// included), workers that come or stop accepting.
 	Patience time.Duration `json:"patience_ns"`
@@ -114,6 +116,7 @@ type Engine struct {
 	closing sync.WaitGroup // gates that end
 	forced  bool           // the operator passes the gate by hand
 	targets []gate.Target
+	probes  []gate.Target // what is probed beside them
 	logs    gate.Logs
 	first   Order // to obey before those that come later
 	failed  map[Action]int

@@ -43,7 +43,7 @@ func (e *Engine) takeBefore(ctx context.Context, marks gate.Marks) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets), Marks: marks, Unit: unit})
+	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, slices.Concat(e.targets, e.probes)), Marks: marks, Unit: unit})
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	policy := analysis.Policy{MinDuration: length, MinRequests: e.opts.MinRequests, MinProbes: minProbes(length, e.opts.ProbeRate)}
 	w, err := gate.Start(context.WithoutCancel(ctx), gate.Config{
 		FS: e.fs, OldMaster: seen.Old.Process, NewMaster: seen.New.Process, Logs: e.logs, Before: b.Requests,
-		Targets: e.targets, ProbeRate: e.opts.ProbeRate * float64(max(1, len(e.targets))), Baseline: b.Baseline, Log: e.log,
+		Targets: e.targets, Probes: e.probes, ProbeRate: e.opts.ProbeRate * float64(max(1, len(e.targets))), Baseline: b.Baseline, Log: e.log,
 	})
 	if err != nil {
 		return err
