@@ -35,25 +35,25 @@ type accessWatch struct {
 func newAccessWatch(log AccessLog, f *accesslog.Follower) *accessWatch {
 	w := &accessWatch{followed: followed{path: log.Path, follower: f}, formats: log.Formats}
 	for _, format := range log.Formats {
-		w.blind = w.blind || !format.HasUserAgent()
+		w.blind = w.blind || !format.Tells(accesslog.FieldUserAgent)
 	}
 	return w
 }
 
 // take counts a line. Where it tells its worker, those of the old generation do not count.
 func (a *accessWatch) take(line []byte, pids *generations) {
-	r, ok := a.formats.Parse(line)
+	var r accesslog.Record
 	switch {
-	case !ok:
+	case !a.formats.Parse(line, &r):
 		a.malformed++
 	case string(r.UserAgent) == userAgent:
-		addRequest(&a.own, r)
+		addRequest(&a.own, &r)
 	case pids.of[r.PID] != oldGeneration:
-		addRequest(&a.requests, r)
+		addRequest(&a.requests, &r)
 	}
 }
 
-func addRequest(n *analysis.Requests, r accesslog.Request) {
+func addRequest(n *analysis.Requests, r *accesslog.Record) {
 	n.Total++
 	if r.Is5xx() {
 		n.Errors5xx++

@@ -37,7 +37,7 @@ func Open(ctx context.Context, t Target, userAgent string) (*Connection, Answer)
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
 	fail := func(fate Fate, err error) (*Connection, Answer) {
-		return nil, Answer{Fate: fate, Err: err, Latency: time.Since(c.begun)}
+		return nil, Answer{Fate: fate, Err: err, At: c.begun, Latency: time.Since(c.begun)}
 	}
 	if t.Protocol == OverHTTP3 {
 		h3, err := dialHTTP3(ctx, t, userAgent, true)
@@ -107,7 +107,7 @@ func (c *Connection) Ask(ctx context.Context) Answer {
 	r := c.speaks.exchange(deadline, teeTo{sum, kept})
 	c.reuse = r.reuse
 	a := Answer{Fate: r.fate, Err: r.err, Status: r.status, Server: r.server, Bytes: r.bytes, Headers: r.headers,
-		Body: kept.Bytes(), Latency: time.Since(begun)}
+		Body: kept.Bytes(), At: begun, Latency: time.Since(begun)}
 	if r.fate == OK {
 		a.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	}

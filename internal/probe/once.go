@@ -19,6 +19,7 @@ type Answer struct {
 	SHA256  string        `json:"sha256,omitempty"`  // of the body, in hex
 	Headers []Header      `json:"headers,omitempty"` // in order; of a [Connection] alone
 	Body    []byte        `json:"body,omitempty"`    // its first 64 KiB; of a [Connection] alone
+	At      time.Time     `json:"at,omitzero"`       // when it was sent; of a [Connection] alone
 	Latency time.Duration `json:"latency_ns"`
 	Owner   int           `json:"owner,omitempty"` // pid of the process that accepted, where that was asked for
 }
