@@ -192,6 +192,7 @@ func (w *Watch) Evidence() analysis.Evidence {
 // report writes the probes' and the access logs' sums into e.
 func (w *Watch) report(e *analysis.Evidence) {
 	own := w.probes.report(e)
+	e.Findings = append(e.Findings, w.probes.findings(time.Now())...)
 	w.reportAccess(e, own)
 }
 
