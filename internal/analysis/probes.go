@@ -166,7 +166,7 @@ func (p *ProbeTries) lost(s sight) (State, string) {
 	if s.lost == 0 {
 		return TooLittle, ""
 	}
-	words := fmt.Sprintf("%s: %d of %d tries lost within %.0f min, the last one %s", p.name, s.lost, s.tries, probeWindow.Minutes(), s.lastLost.Lost)
+	words := fmt.Sprintf("%s: %d of %d tries lost within %s, the last one %s", p.name, s.lost, s.tries, minutes(probeWindow), s.lastLost.Lost)
 	switch {
 	case p.shared:
 		return Suspect, words + " (both generations read the packets of one socket: the trap quic-bpf)"
@@ -212,4 +212,11 @@ func (p *ProbeTries) differs(s sight) (State, string) {
 		return Suspect, words
 	}
 	return Suspect, words + "; without the old binary beside it this may be new content"
+}
+
+func minutes(d time.Duration) string {
+	if d%time.Minute == 0 {
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	return d.String()
 }
