@@ -163,15 +163,15 @@ func (e *errorClasses) findings(watched time.Duration, until time.Time) []analys
 	return list
 }
 
-// signal is what a class that was never seen speaks of. What clients bring about by what they ask for is news,
-// and no more than that.
+// signal is what a class that was never seen speaks of. What clients bring about by what they ask for, and what
+// servers behind nginx do, is news and no more than that: how often it comes is another signal's.
 func (c *liveClass) signal() analysis.Signal {
 	switch c.Kind {
 	case accesslog.KindLua:
 		return analysis.Lua
 	case accesslog.KindCertificate:
 		return analysis.Certificate
-	case accesslog.KindRequest, accesslog.KindFile, accesslog.KindLimit, accesslog.KindPHP:
+	case accesslog.KindRequest, accesslog.KindFile, accesslog.KindLimit, accesslog.KindPHP, accesslog.KindUpstream:
 		return analysis.NewClass
 	}
 	if severe(c.Level) {

@@ -100,7 +100,7 @@ func (w *WayBack) compare(before, now gate.Baseline) {
 		}
 		w.Asked++
 		if is.Fate != was.Fate || is.Status != was.Status {
-			w.Differ = append(w.Differ, fmt.Sprintf("%s: %s, before %s", listen, answered(is), answered(was)))
+			w.Differ = append(w.Differ, fmt.Sprintf("%s: %s, before %s", listen, answered(is.Answer), answered(was.Answer)))
 		}
 	}
 }
