@@ -86,24 +86,29 @@ func application(t *testing.T, addr string) {
 	t.Cleanup(func() { _ = server.Close() })
 }
 
+// hostileInstance writes every log in all formats.
+func hostileInstance(t *testing.T, binary nginxtest.Binary) (*nginxtest.Instance, *client) {
+	t.Helper()
+	var directives string
+	for _, f := range formats {
+		escape := ""
+		if f.escape != "" {
+			escape = "escape=" + f.escape + " "
+		}
+		if f.name != "combined" { // which nginx knows by itself
+			directives += fmt.Sprintf("\tlog_format %s %s'%s';\n", f.name, escape, f.text)
+		}
+		directives += fmt.Sprintf("\taccess_log {{.Prefix}}/logs/%[1]s.log %[1]s;\n", f.name)
+	}
+	inst := nginxtest.Start(t, nginxtest.Options{Binary: binary, Config: strings.Replace(conf, "@formats@", directives, 1)})
+	application(t, inst.Addr("app"))
+	return inst, &client{t: t, inst: inst}
+}
+
 func TestLogsOfEveryNginxAreReadAsTheClientsSawThem(t *testing.T) {
 	for name, binary := range nginxes(t) {
 		t.Run(name, func(t *testing.T) {
-			var directives string
-			for _, f := range formats {
-				escape := ""
-				if f.escape != "" {
-					escape = "escape=" + f.escape + " "
-				}
-				named := f.name
-				if f.name != "combined" {
-					directives += fmt.Sprintf("\tlog_format %s %s'%s';\n", f.name, escape, f.text)
-				}
-				directives += fmt.Sprintf("\taccess_log {{.Prefix}}/logs/%s.log %s;\n", f.name, named)
-			}
-			inst := nginxtest.Start(t, nginxtest.Options{Binary: binary, Config: strings.Replace(conf, "@formats@", directives, 1)})
-			application(t, inst.Addr("app"))
-			c := &client{t: t, inst: inst}
+			inst, c := hostileInstance(t, binary)
 			c.sendAll()
 			workers, err := inst.Workers(inst.MasterPID)
 			if err != nil || len(workers) != 1 {
