@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type Config struct {
 	Before map[string]analysis.Requests
 
 	Targets   []Target
-	ProbeRate float64 // requests a second by all probes together; 0: none
+	Probes    []Target // what is probed beside the listening addresses: see [ProbeTargets]
+	ProbeRate float64  // requests a second by all probes together; 0: none
 	// Baseline is how the targets answered before the migration. If nil, it is taken at the start
 	// of the gate, and then only answers are excused by it: a target that nobody accepts on now
 	// is probed, and fails.
@@ -96,13 +98,13 @@ func Start(ctx context.Context, cfg Config) (*Watch, error) {
 	}
 	baseline := cfg.Baseline
 	if baseline == nil {
-		baseline = takeLate(ctx, cfg.Targets)
+		baseline = takeLate(ctx, slices.Concat(cfg.Targets, cfg.Probes))
 	}
 	ctx, w.cancel = context.WithCancel(ctx)
 	w.begun = time.Now()
 	w.past.note(w.begun, analysis.Evidence{})
 	var err error
-	if w.probes, err = startProbes(ctx, cfg.Targets, baseline, cfg.ProbeRate); err != nil {
+	if w.probes, err = startProbes(ctx, cfg, baseline); err != nil {
 		w.cancel()
 		w.probes.wait()
 		w.closeLogs()

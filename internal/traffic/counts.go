@@ -110,3 +110,22 @@ func (s *Series) Span() (from, to time.Time, ok bool) {
 	}
 	return time.Unix(numbers[0]*Width, 0), time.Unix((numbers[len(numbers)-1]+1)*Width, 0), true
 }
+
+// Steps hands over what each stretch of so many seconds (a multiple of [Width]) came to, in order, of those that
+// have requests. The tally is used again for the next one.
+func (s *Series) Steps(seconds int64, fn func(at time.Time, t *Tally)) {
+	var t Tally
+	begin := int64(0)
+	for _, at := range s.mainRun() {
+		if start := at * Width / seconds * seconds; start != begin {
+			if t.Requests > 0 {
+				fn(time.Unix(begin, 0), &t)
+			}
+			t, begin = Tally{}, start
+		}
+		s.closed[at].addTo(&t)
+	}
+	if t.Requests > 0 {
+		fn(time.Unix(begin, 0), &t)
+	}
+}
