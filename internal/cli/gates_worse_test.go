@@ -36,7 +36,7 @@ var faults = []fault{
 
 // gates are long enough for every fault to show; a target that is worse does not reach their ends.
 func gates(overlap, park string) []string {
-	return []string{"--overlap", overlap, "--park", park, "--min-requests", "200", "--probe-rate", "2", "--patience", "30s"}
+	return []string{"--overlap", overlap, "--park", park, "--min-requests", "100", "--probe-rate", "2", "--patience", "30s"}
 }
 
 func TestTargetsThatAreWorseAreTakenBackForTheRightReason(t *testing.T) {
@@ -82,7 +82,7 @@ func (f fault) takenBack(t *testing.T, bad string, days *history, seed uint64, s
 	enough := crowd.so().requests + 200
 	h.eventually("requests after the rollback", func() bool { return crowd.so().requests > enough })
 	counts := crowd.end()
-	t.Log(counts)
+	t.Logf("%v; %s", counts, h.logged(f.pid))
 	if counts.lost > 0 && !f.losses || counts.lastFault.After(ended) {
 		t.Errorf("%v; the last fault %v after the rollback", counts, counts.lastFault.Sub(ended))
 	}
