@@ -179,7 +179,7 @@ func TestDaysBeforeThatCannotBeRead(t *testing.T) {
 	if _, err := LoadHistory(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	for _, bad := range []string{"", "{}", `{"scopes":{"list":[{}]},"errors":{},"series":[]}`, `{"scopes":{"list":[{}]},"errors":{},"series":["AAAA"]}`} {
+	for _, bad := range []string{"", "{}", `{"scopes":{"list":[{}]},"errors":{},"series":[]}`, `{"scopes":{"list":[{}]},"errors":{},"series":["AAAA"]}`, `{"scopes":{"list":[{}]},"errors":{},"series":[null]}`} {
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -190,6 +190,12 @@ func TestDaysBeforeThatCannotBeRead(t *testing.T) {
 	h, err := ReadHistory(t.Context(), HistoryOptions{Logs: Logs{Access: []AccessLog{{Path: path + ".log", Formats: accesslog.Formats{accesslog.Combined()}}}}})
 	if err != nil || !h.From.IsZero() || len(h.Series) != 1 {
 		t.Errorf("of no log: %+v %v", h, err)
+	}
+	if err := h.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if h, err = LoadHistory(path); err != nil || len(h.Series) != 1 || h.Series[0] == nil {
+		t.Errorf("of no log, as kept: %+v %v", h, err)
 	}
 }
 
