@@ -70,6 +70,7 @@ type Engine struct {
 	closing sync.WaitGroup // gates that end
 	forced  bool           // the operator passes the gate by hand
 	targets []gate.Target
+	probes  []gate.Target // what is probed beside them
 	logs    gate.Logs
 	gates   gateStates
 	// Times of the policy.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func (e *Engine) takeBefore(ctx context.Context, marks gate.Marks) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets), Marks: marks, Unit: unit})
+	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, slices.Concat(e.targets, e.probes)), Marks: marks, Unit: unit})
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	p, length, state := e.opts.Policy, e.opts.length(e.phase), e.gates.of(e.phase)
 	w, err := gate.Start(context.WithoutCancel(ctx), gate.Config{
 		FS: e.fs, OldMaster: seen.Old.Process, NewMaster: seen.New.Process, Logs: e.logs, Before: b.Requests,
-		Targets: e.targets, ProbeRate: p.Probes.Rate * float64(max(1, len(e.targets))), Baseline: b.Baseline, Log: e.log,
+		Targets: e.targets, Probes: e.probes, ProbeRate: p.Probes.Rate * float64(max(1, len(e.targets))), Baseline: b.Baseline, Log: e.log,
 		History: days, Alpha: p.Alpha, Margin: p.Margin, Margins: p.Margins(), Blackout: e.blackouts, Length: length, State: e.rec.stateOf(e.phase),
 	})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"graft/internal/analysis"
 	"graft/internal/gate"
 	"graft/internal/journal"
-	"graft/internal/probe"
 )
 
 // WayBack is what was seen of a rollback: how soon it came, and that the old binary serves as before.
@@ -21,8 +19,8 @@ type WayBack struct {
 	First     time.Duration `json:"first_act_ns,omitempty"` // from the verdict to the first act's announcement
 	Answering time.Duration `json:"answering_ns,omitempty"` // until the old master's workers were proven to answer, if they were away
 	Whole     time.Duration `json:"whole_ns,omitempty"`     // until everything was as it was
-	Asked     int           `json:"asked,omitempty"`        // addresses that answered before and were asked again
-	Differ    []string      `json:"differ,omitempty"`       // those that answer otherwise now
+	Asked     int           `json:"asked,omitempty"`        // probes that were answered before and were sent again
+	Differ    []string      `json:"differ,omitempty"`       // those that are answered otherwise now
 	Unseen    string        `json:"not_verified,omitempty"` // why nobody was asked
 }
 
@@ -36,9 +34,9 @@ func (w WayBack) String() string {
 	case w.Unseen != "":
 		parts = append(parts, "whether it answers as before was not seen: "+w.Unseen)
 	case len(w.Differ) > 0:
-		parts = append(parts, fmt.Sprintf("%d of %d addresses do not answer as before: %s", len(w.Differ), w.Asked, strings.Join(w.Differ, "; ")))
+		parts = append(parts, fmt.Sprintf("%d of %d probes do not answer as before: %s", len(w.Differ), w.Asked, strings.Join(w.Differ, "; ")))
 	case w.Asked > 0:
-		parts = append(parts, fmt.Sprintf("all %d addresses answer as before", w.Asked))
+		parts = append(parts, fmt.Sprintf("all %d probes answer as before", w.Asked))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -87,27 +85,7 @@ func (e *Engine) wayBack(ctx context.Context, old Master) *WayBack {
 		w.Unseen = err.Error()
 		return &w
 	}
-	w.compare(b.Baseline, gate.TakeBaseline(ctx, targets))
+	targets = slices.Concat(targets, e.probes)
+	w.Asked, w.Differ = b.Baseline.Differs(targets, gate.TakeBaseline(ctx, targets))
 	return &w
-}
-
-// compare holds the answers of now against those before. An address that failed before proves nothing.
-func (w *WayBack) compare(before, now gate.Baseline) {
-	for _, listen := range slices.Sorted(maps.Keys(before)) {
-		was, is := before[listen], now[listen]
-		if was.Fate != probe.OK {
-			continue
-		}
-		w.Asked++
-		if is.Fate != was.Fate || is.Status != was.Status {
-			w.Differ = append(w.Differ, fmt.Sprintf("%s: %s, before %s", listen, answered(is.Answer), answered(was.Answer)))
-		}
-	}
-}
-
-func answered(a probe.Answer) string {
-	if a.Fate == probe.OK {
-		return fmt.Sprint(a.Status)
-	}
-	return fmt.Sprint(a.Fate)
 }
