@@ -97,7 +97,7 @@ func errnoLength(text string) int {
 		return 0
 	}
 	i := 1
-	for i < len(text) && decimal(text[i]) {
+	for i < len(text) && isDigit(text[i]) {
 		i++
 	}
 	if i == 1 || i > 5 || !strings.HasPrefix(text[i:], ": ") || i+2 >= len(text) || !latin(text[i+2]) {
@@ -119,7 +119,7 @@ func variesInNginx(word, before string) bool {
 	letters, inside := 0, false
 	for i := range len(word) {
 		switch c := word[i]; {
-		case decimal(c):
+		case isDigit(c):
 			return !isFunction(word)
 		case c == '/' || c == '@' || c == '%' || c == '=' || c == '\\' || c < ' ' || c >= 0x7f:
 			return true
@@ -164,8 +164,6 @@ func isProtocol(word string) bool {
 	}
 	return false
 }
-
-func decimal(c byte) bool { return '0' <= c && c <= '9' }
 
 func latin(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 

@@ -15,15 +15,28 @@ const (
 )
 
 // Judge says whether the evidence is enough and good: any fault fails the gate, whatever else is
-// missing; then anything missing leaves it inconclusive. Each reason stands for itself.
-func Judge(e Evidence, p Policy) (Verdict, []string) {
-	shares := e.shares()
-	if bad := slices.Concat(e.faults(), shares.worse); len(bad) > 0 {
-		return Fail, bad
+// missing; then anything missing leaves it inconclusive; then what the policy only warns of leaves it
+// degraded. Each reason stands for itself.
+func Judge(e Evidence, p Policy) Decision {
+	shares, found := e.shares(), weigh(e.Findings, p)
+	d := Decision{Warned: len(found.warned) > 0, Findings: sorted(e.Findings)}
+	bad, hard := e.faults()
+	switch bad, missing := slices.Concat(bad, shares.worse, found.fail), slices.Concat(e.gaps(p), shares.doubtful, found.missing, found.doubtful); {
+	case len(bad) > 0:
+		d.Verdict, d.Hard, d.Why = Fail, hard || found.hard, slices.Concat(bad, found.warned)
+	case len(missing) > 0:
+		d.Verdict, d.Why = Inconclusive, slices.Concat(missing, found.warned)
+	case len(found.warned) > 0:
+		d.Verdict, d.Why = Degraded, found.warned
+	default:
+		d.Verdict, d.Why = Pass, e.good()
 	}
-	if missing := slices.Concat(e.gaps(p), shares.doubtful); len(missing) > 0 {
-		return Inconclusive, missing
-	}
+	d.Why = append(d.Why, found.listed...)
+	return d
+}
+
+// good says what a passing gate rests on.
+func (e Evidence) good() []string {
 	why := []string{
 		fmt.Sprintf("watched for %s: no worker crashed, no alert", e.Watched.Round(time.Second)),
 		fmt.Sprintf("%d probes answered, none lost", e.Probes),
@@ -36,12 +49,13 @@ func Judge(e Evidence, p Policy) (Verdict, []string) {
 	if e.Familiar > 0 {
 		why = append(why, fmt.Sprintf("%d severe lines of the new binary are such as the old one wrote, and do not count", e.Familiar))
 	}
-	return Pass, append(why, e.Unobserved...)
+	return append(why, e.Unobserved...)
 }
 
-// faults lists what speaks against the new binary, the access logs apart.
-func (e Evidence) faults() []string {
-	var bad []string
+// faults lists what speaks against the new binary, access logs and findings apart. Crashes and lost
+// probes are hard.
+func (e Evidence) faults() (bad []string, hard bool) {
+	hard = len(e.NewCrashes) > 0 || e.ProbesLost > 0
 	if n := len(e.NewCrashes); n > 0 {
 		bad = append(bad, fmt.Sprintf("%d of the new master's processes crashed: %s", n, e.NewCrashes[0]))
 	}
@@ -59,7 +73,7 @@ func (e Evidence) faults() []string {
 		bad = append(bad, fmt.Sprintf("%d of %d probes were answered with 5xx though they were not before, %d of the last %d",
 			e.Probes5xx, e.Probes, e.RecentProbes.Errors5xx, e.RecentProbes.Total))
 	}
-	return bad
+	return bad, hard
 }
 
 // findings are the comparisons of the access logs in words.
@@ -103,7 +117,7 @@ func change(before sample, after Requests) string {
 // gaps lists what is still missing for a verdict, the access logs' shares apart.
 func (e Evidence) gaps(p Policy) []string {
 	var missing []string
-	if p == (Policy{}) {
+	if p.asksForNothing() {
 		missing = append(missing, "the policy asks for no evidence at all, so there is none that would be enough")
 	}
 	if e.Watched < p.MinDuration || e.Watched <= 0 {
@@ -116,7 +130,7 @@ func (e Evidence) gaps(p Policy) []string {
 		missing = append(missing, fmt.Sprintf("%d of %d probes answered", e.Probes, p.MinProbes))
 	}
 	if e.Logged && e.After.Total < p.MinRequests {
-		missing = append(missing, fmt.Sprintf("%d of %d requests in the access log", e.After.Total, p.MinRequests))
+		missing = append(missing, fmt.Sprintf("%d of %d requests of clients in the access log (graft's own %d probes are not counted)", e.After.Total, p.MinRequests, e.Probes))
 	}
 	if e.Probes == 0 && e.After.Total == 0 {
 		missing = append(missing, "neither a probe nor a request in an access log was answered")

@@ -15,13 +15,16 @@ type Answer struct {
 	Err     error         `json:"-"` // why Fate is not OK
 	Status  int           `json:"status,omitempty"`
 	Server  string        `json:"server,omitempty"`
-	Bytes   int64         `json:"bytes"`            // of the body
-	SHA256  string        `json:"sha256,omitempty"` // of the body, in hex
+	Bytes   int64         `json:"bytes"`             // of the body
+	SHA256  string        `json:"sha256,omitempty"`  // of the body, in hex
+	Headers []Header      `json:"headers,omitempty"` // in order; of a [Connection] alone
+	Body    []byte        `json:"body,omitempty"`    // its first 64 KiB; of a [Connection] alone
+	At      time.Time     `json:"at,omitzero"`       // when it was sent; of a [Connection] alone
 	Latency time.Duration `json:"latency_ns"`
 	Owner   int           `json:"owner,omitempty"` // pid of the process that accepted, where that was asked for
 }
 
-// Once sends one request on a new connection, in HTTP/1.1, within the deadline of ctx or 10 seconds.
+// Once sends one request on a new connection within the deadline of ctx or 10 seconds.
 func Once(ctx context.Context, t Target) Answer {
 	begun := time.Now()
 	if err := t.check(); err != nil {
@@ -29,6 +32,14 @@ func Once(ctx context.Context, t Target) Answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
+	if t.Protocol == OverHTTP3 {
+		c, a := Open(ctx, t, defaultUserAgent)
+		if c != nil {
+			defer c.Close()
+			a = c.Ask(ctx)
+		}
+		return a
+	}
 	conn, err := t.dial(ctx, 0)
 	if err != nil {
 		return Answer{Fate: fateOfDial(err), Err: err, Latency: time.Since(begun)}
@@ -54,11 +65,15 @@ func (t Target) exchangeOn(ctx context.Context, conn net.Conn, deadline time.Tim
 	if err := conn.SetDeadline(deadline); err != nil {
 		return failed(err, onNew, "set the deadline"), ""
 	}
-	greeted, err := t.greet(ctx, conn, alpnHTTP1)
+	greeted, err := t.greet(ctx, conn)
 	if err != nil {
 		return reply{fate: fateOf(err, onNew), err: fmt.Errorf("greet: %w", err)}, ""
 	}
 	body := sha256.New()
-	r := newHTTP1(greeted, t.request(defaultUserAgent, true)).exchange(deadline, body)
+	speaks, err := t.speak(greeted, defaultUserAgent, true, false)
+	if err != nil {
+		return failed(err, onNew, "begin"), ""
+	}
+	r := speaks.exchange(deadline, body)
 	return r, hex.EncodeToString(body.Sum(nil))
 }

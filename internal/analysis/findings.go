@@ -1,0 +1,156 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Findings are those of A and of B, in this order.
+func (m *Monitor) Findings() []Finding {
+	return []Finding{m.sequential(), m.sudden()}
+}
+
+func (m *Monitor) sequential() Finding {
+	visible := m.visible()
+	wealth := m.wealth()
+	f := Finding{
+		Signal: m.options.Signal, Scope: m.options.Scope, Test: Sequential,
+		State: m.states[0].told(visible <= m.options.Enough), Since: m.states[0].Since,
+		Before: m.level.Count, After: m.seen, Evidence: wealth, Needed: m.needed(),
+		Power: power(visible, time.Duration(m.blocks)*Block),
+	}
+	f.Words = fmt.Sprintf("%s: %s since %s, %s at these times of the day before; e-value %s of %s needed%s",
+		m.what(), told(m.seen), m.since(), percent(m.expectedShare()), short(wealth), short(m.needed()), m.reserve())
+	return f
+}
+
+func (m *Monitor) sudden() Finding {
+	f := Finding{
+		Signal: m.options.Signal, Scope: m.options.Scope, Test: Guard,
+		State: m.states[1].told(m.blocks >= longest), Since: m.states[1].Since,
+		Before: m.level.Count, After: m.seen, Evidence: m.guard.evidence(), Needed: m.needed(),
+	}
+	worst := m.guard.worst()
+	sum, limit := m.guard.Sums[worst], m.guard.Limits[worst]
+	f.Power = power(limit.ratio(sum.Expected), time.Duration(windows[worst])*Block)
+	f.Words = fmt.Sprintf("%s in the last %s: %.0f, %s expected; the baseline's largest was %s times the expected, an alarm is %s times%s",
+		m.what(), time.Duration(windows[worst])*Block, sum.Bad, short(sum.Expected),
+		short(math.Exp(signedRoot(limit.Largest))), short(limit.ratio(sum.Expected)), m.reserve())
+	return f
+}
+
+func (m *Monitor) what() string {
+	if m.options.Scope == "" {
+		return string(m.options.Signal)
+	}
+	return string(m.options.Signal) + " of " + m.options.Scope
+}
+
+func (m *Monitor) since() string { return blockTime(m.started).Format("15:04") }
+
+// expectedShare is the baseline's share, weighted as the requests of this watch are.
+func (m *Monitor) expectedShare() float64 { return m.level.Count.Share() }
+
+// reserve is what else has to be said.
+func (m *Monitor) reserve() string {
+	if m.level.Count.Total == 0 {
+		return "; there is no baseline"
+	}
+	return ""
+}
+
+// visible is the smallest rise (a factor) that A would have found by now, had it been there from the first block on;
+// +Inf if none.
+func (m *Monitor) visible() float64 {
+	if m.blocks == 0 {
+		return math.Inf(1)
+	}
+	mu, shape := m.expected/m.blocks, m.shape()
+	need := math.Log(m.needed() / atSwap * float64(len(ratios)))
+	found := func(rise float64) bool {
+		best := 0.0
+		for _, r := range ratios {
+			g := r * (shape + mu) / (shape + r*mu)
+			best = math.Max(best, rise*mu*math.Log(g)+shape*math.Log((shape+mu)/(shape+r*mu)))
+		}
+		return best*m.blocks >= need
+	}
+	low, high := 1.0, 1e6
+	if !found(high) {
+		return math.Inf(1)
+	}
+	for range 50 {
+		if middle := math.Sqrt(low * high); found(middle) {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return high * m.allowance()
+}
+
+// allowance is what A allows above the baseline's level: the margin, and what the level is not known by.
+func (m *Monitor) allowance() float64 { return m.options.Margin * math.Exp(2*m.level.Known) }
+
+const blind = 1000 // a rise that is no rise any more, but everything
+
+func power(rise float64, in time.Duration) string {
+	if rise > blind {
+		return fmt.Sprintf("any rise in %s", in)
+	}
+	return fmt.Sprintf("a rise below ×%s in %s", short(rise), in)
+}
+
+func told(c Count) string {
+	return fmt.Sprintf("%s of %s requests", percent(c.Share()), thousands(c.Total))
+}
+
+func percent(share float64) string {
+	if share > 0 && share < 0.001 {
+		return fmt.Sprintf("%.3f %%", 100*share)
+	}
+	return fmt.Sprintf("%.2f %%", 100*share)
+}
+
+// short has two digits that mean something.
+func short(x float64) string {
+	switch {
+	case math.IsInf(x, 0):
+		return "∞"
+	case math.Abs(x) >= 1e6:
+		return fmt.Sprintf("%.0e", x)
+	case math.Abs(x) >= 10:
+		return thousands(int64(math.Round(x)))
+	}
+	return fmt.Sprintf("%.1f", x)
+}
+
+// thousands has commas.
+func thousands(n int64) string {
+	digits := fmt.Sprint(n)
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// Finding tells how the new workers do against the old ones.
+func (c *ConcurrentTest) Finding() Finding {
+	value, needed := c.value(), 1/c.options.Alpha
+	what := string(c.options.Signal)
+	if c.options.Scope != "" {
+		what += " of " + c.options.Scope
+	}
+	return Finding{
+		Signal: c.options.Signal, Scope: c.options.Scope, Test: Concurrent,
+		State: c.state.told(c.enough()), Since: c.state.Since, Before: c.old, After: c.now, Evidence: value, Needed: needed,
+		Words: fmt.Sprintf("%s: %s by new workers, %s by old ones at the same time; e-value %s of %s needed",
+			what, told(c.now), told(c.old), short(value), short(needed)),
+	}
+}

@@ -1,0 +1,146 @@
+package analysis
+
+import (
+	"math"
+	"time"
+)
+
+// MonitorOptions say what a monitor is about and what it may cost.
+type MonitorOptions struct {
+	Signal Signal `json:"signal"`
+	Scope  string `json:"scope,omitempty"`
+	// Alpha is the probability of a false alarm, 0 to 1, over the whole of Watch, of A and B together. 0: 1 %.
+	Alpha float64 `json:"alpha"`
+	// Margin is the rise (a factor) that is no fault: 0 means 1.5.
+	Margin float64 `json:"margin"`
+	// Watch is how long it is meant to look: 0 means 48 h. It may go on longer, at its own risk.
+	Watch time.Duration `json:"watch"`
+	// Enough is the rise (a factor) that must have become visible before it says Quiet: 0 means 10.
+	Enough float64 `json:"enough"`
+}
+
+func (o MonitorOptions) withDefaults() MonitorOptions {
+	or := func(x *float64, usual float64) {
+		if *x <= 0 {
+			*x = usual
+		}
+	}
+	or(&o.Alpha, 0.01)
+	or(&o.Margin, 1.5)
+	or(&o.Enough, 10)
+	if o.Watch <= 0 {
+		o.Watch = 48 * time.Hour
+	}
+	return o
+}
+
+// open is how many blocks at the end may still be counted into: lines come late by a block.
+const open = 2
+
+// Monitor compares one signal with the time before: engine A (Sequential) and guard B (Guard). It is used by one
+// goroutine at a time. Its JSON restores it: a gate that is resumed goes on, it does not begin anew.
+type Monitor struct {
+	options MonitorOptions
+	level   level
+	engine  sequential
+	guard   guard
+	// The blocks that may still grow, by number modulo open, and the newest one's number. The engine has settled
+	// all before.
+	pending [open]Count
+	newest  int64
+	started int64
+	seen    Count
+	late    Count // came too late to be counted
+	// What was settled: blocks, what they led to expect, for the words about power.
+	blocks   float64
+	expected float64
+	entered  float64 // capital of A that came into play after the swap
+	doubt    doubt
+	states   [2]standing
+}
+
+// NewMonitor learns from the baseline and starts. Any baseline will do: the less of it, the more has to happen before
+// the monitor speaks, and its findings say so.
+func NewMonitor(b Baseline, o MonitorOptions) *Monitor {
+	m := &Monitor{options: o.withDefaults(), level: newLevel(b)}
+	m.guard = newGuard(b, &m.level, m.options.Alpha/2, m.watchBlocks())
+	m.doubt = backtest(b, m)
+	return m
+}
+
+func (m *Monitor) watchBlocks() float64 { return m.options.Watch.Seconds() / float64(blockSeconds) }
+
+// Add counts into the block of at: all of the block at once or in parts. Blocks without anything need not be told.
+// What comes later than a block after the newest is not counted but for the words.
+func (m *Monitor) Add(at time.Time, c Count) {
+	block := blockOf(at)
+	if m.started == 0 {
+		m.newest, m.started = block, block
+	}
+	if block <= m.newest-open {
+		m.late = m.late.plus(c)
+		return
+	}
+	for i := int64(0); i < open && m.newest < block; i++ {
+		m.settle(m.newest + 1 - open)
+		m.newest++
+	}
+	m.newest = max(m.newest, block) // over a gap; nothing is pending any more
+	m.seen = m.seen.plus(c)
+	m.pending[block%open] = m.pending[block%open].plus(c)
+	m.guard.add(block, float64(c.Bad), float64(c.Total)*m.level.at(block))
+	m.judge()
+}
+
+// settle lets A play a block that no line will come for any more.
+func (m *Monitor) settle(block int64) {
+	c := m.pending[block%open]
+	m.pending[block%open] = Count{}
+	if c.Total <= 0 && c.Bad <= 0 {
+		return
+	}
+	mu := m.most(block, c)
+	m.blocks++
+	m.expected += mu
+	entry := math.Min((1-atSwap)/m.watchBlocks(), 1-atSwap-m.entered)
+	m.entered += entry
+	m.engine.bet(float64(c.Bad), mu, m.shape(), entry)
+}
+
+// most is the most that is no fault.
+func (m *Monitor) most(block int64, c Count) float64 {
+	return float64(c.Total) * m.level.at(block) * m.options.Margin * math.Exp(2*m.level.Known)
+}
+
+// shape is the r of the negative binomial of one block: so that long sums vary as the baseline's did.
+func (m *Monitor) shape() float64 {
+	const smallest = 1e-3 // seconds: no log is perfectly Poisson
+	return float64(blockSeconds) / math.Max(1.25*m.level.Spread*m.doubt.Factor, smallest)
+}
+
+// wealth is A's e-value, the blocks that may still grow included.
+func (m *Monitor) wealth() float64 {
+	now := m.engine
+	for block := m.newest + 1 - open; block <= m.newest; block++ {
+		if c := m.pending[block%open]; c.Total > 0 || c.Bad > 0 {
+			now.bet(float64(c.Bad), m.most(block, c), m.shape(), 0)
+		}
+	}
+	if !now.Begun {
+		return 1
+	}
+	return now.value(1 - atSwap - m.entered)
+}
+
+// judge moves both tests' states after something was counted.
+func (m *Monitor) judge() {
+	at := blockTime(m.newest)
+	m.states[0].move(m.wealth(), m.needed(), at)
+	m.states[1].move(m.guard.evidence(), m.needed(), at)
+}
+
+// needed is the evidence for an alarm: A and B have half of alpha each.
+func (m *Monitor) needed() float64 { return 2 / m.options.Alpha }
+
+// Alarmed tells cheaply whether one of its findings is an alarm.
+func (m *Monitor) Alarmed() bool { return m.states[0].State == Alarm || m.states[1].State == Alarm }

@@ -1,0 +1,38 @@
+package analysis
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+type savedMonitor struct {
+	Options  MonitorOptions `json:"options"`
+	Level    level          `json:"level"`
+	Engine   sequential     `json:"engine"`
+	Guard    guard          `json:"guard"`
+	Pending  [open]Count    `json:"pending"`
+	Newest   int64          `json:"newest"`
+	Started  int64          `json:"started"`
+	Seen     Count          `json:"seen"`
+	Late     Count          `json:"late"`
+	Blocks   float64        `json:"blocks"`
+	Expected float64        `json:"expected"`
+	Entered  float64        `json:"entered"`
+	Doubt    doubt          `json:"doubt"`
+	States   [2]standing    `json:"states"`
+}
+
+// MarshalJSON saves all that it knows, the baseline's blocks left out.
+func (m *Monitor) MarshalJSON() ([]byte, error) {
+	return json.Marshal(savedMonitor{m.options, m.level, m.engine, m.guard, m.pending, m.newest, m.started, m.seen, m.late, m.blocks, m.expected, m.entered, m.doubt, m.states})
+}
+
+// UnmarshalJSON restores it.
+func (m *Monitor) UnmarshalJSON(data []byte) error {
+	var s savedMonitor
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("restore a monitor: %w", err)
+	}
+	*m = Monitor{s.Options, s.Level, s.Engine, s.Guard, s.Pending, s.Newest, s.Started, s.Seen, s.Late, s.Blocks, s.Expected, s.Entered, s.Doubt, s.States}
+	return nil
+}

@@ -1,0 +1,100 @@
+package gate
+
+import (
+	"sync"
+	"time"
+
+	"graft/internal/analysis"
+	"graft/internal/nginx"
+	"graft/internal/probe"
+	"graft/internal/procfs"
+)
+
+// sides tells which generation has answered a probe. While only the new one accepts, it is that.
+// While both do, the Server header may tell; else the kernel is asked whose descriptors hold the other
+// end. That costs a read of all descriptors of the workers, tens of thousands on a busy host: so much
+// of the time is spent on it, and the other answers are nobody's.
+type sides struct {
+	fs       procfs.FS
+	old, new nginx.Process
+
+	mu     sync.Mutex // guards all below
+	owners *probe.Owners
+	looked time.Time // at the workers
+	young  []int     // pids of the new workers
+	aged   []int     // pids of the old workers that accept
+	rested time.Time // the kernel is not asked before
+}
+
+const (
+	sideLook = 250 * time.Millisecond // between two looks at the workers
+	sideRest = 20                     // times as long as a question took, until the next
+)
+
+func newSides(cfg Config) (*sides, error) {
+	owners, err := probe.OpenOwners(cfg.FS)
+	if err != nil {
+		return nil, err
+	}
+	return &sides{fs: cfg.FS, old: cfg.OldMaster, new: cfg.NewMaster, owners: owners}, nil
+}
+
+func (s *sides) close() { s.owners.Close() }
+
+// alone tells whether only the new binary accepts.
+func (s *sides) alone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look()
+	return len(s.aged) == 0
+}
+
+// of is whose the answer is. before is the Server header of the old binary, "" if it is not known.
+func (s *sides) of(c *probe.Connection, a probe.Answer, before string) analysis.Side {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look()
+	if len(s.aged) == 0 {
+		return analysis.NewSide
+	}
+	if before != "" && a.Server != "" && a.Server != before {
+		return analysis.NewSide
+	}
+	begun := time.Now()
+	if begun.Before(s.rested) {
+		return ""
+	}
+	pid, err := s.owners.Of(c, append(s.young, s.aged...))
+	s.rested = time.Now().Add(sideRest * time.Since(begun))
+	if err != nil || pid == 0 {
+		return ""
+	}
+	for _, young := range s.young {
+		if young == pid {
+			return analysis.NewSide
+		}
+	}
+	return analysis.OldSide
+}
+
+func (s *sides) look() {
+	if time.Since(s.looked) < sideLook {
+		return
+	}
+	s.looked = time.Now()
+	s.young, s.aged = s.accepting(s.new), s.accepting(s.old)
+}
+
+func (s *sides) accepting(master nginx.Process) (pids []int) {
+	if master.PID == 0 {
+		return nil
+	}
+	tree, err := nginx.ReadTree(s.fs, master.PID)
+	if err != nil || tree.Master != master {
+		return nil
+	}
+	for _, w := range tree.Accepting() {
+		pids = append(pids, w.PID)
+	}
+	return pids
+}

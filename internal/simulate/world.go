@@ -1,0 +1,151 @@
+package main
+
+import (
+	"math"
+
+	"graft/internal/analysis"
+)
+
+const (
+	blockSeconds = 10
+	perHour      = 3600 / blockSeconds
+	perDay       = 24 * perHour
+	perMinute    = 60 / blockSeconds
+)
+
+// world is a host's traffic and errors without any fault. One world's time before and its watch are one stretch of
+// the same randomness: the watch goes on where the baseline ends.
+type world struct {
+	name  string
+	tells string  // for the table
+	rps   float64 // mean requests a second
+	share float64 // mean share of bad ones
+	daily float64 // the traffic's swing over the day, a share
+	tide  float64 // the share's swing over the day, in its logarithm
+
+	sd, tau float64 // log-normal noise of the share: its sd and its correlation time in minutes
+	rise    float64 // the watch's share against the baseline's that is no fault: 0 is 1
+
+	bursts int // short ones in 48 h, ×5 to ×15, one to five minutes
+
+	steps   float64 // the share moves to another level that often a day …
+	stepSD  float64 // … each drawn with this sd of its logarithm
+	clumps  float64 // times an hour at which an upstream restarts: a heavy-tailed number of errors in 20 to 60 s
+	batch   bool    // a job at about two each night makes half an hour ×8; its begin wanders
+	untuned bool    // written down before the tests were first run on any world, and nothing was tuned on it
+}
+
+// The worlds of the table.
+func worlds() []world {
+	plain := world{name: "iid", tells: "independent Poisson counts, a daily season of the traffic", rps: 100, share: 0.001, daily: 0.5}
+	ar := plain
+	ar.name, ar.tells = "ar", "a daily season of traffic and share, log-normal AR(1) noise with sd 0.5 and τ 5 min"
+	ar.tide, ar.sd, ar.tau = 0.3, 0.5, 5
+	drifting := ar
+	drifting.name, drifting.tells, drifting.rise = "drift", "ar, and the watch's share is ×1.3 of the baseline's", 1.3
+	hard := ar
+	hard.name, hard.tells = "hard", "as ar with sd 0.8 and τ 30 min, and in 48 h 6 bursts of ×5–15 for 1–5 min"
+	hard.sd, hard.tau, hard.bursts = 0.8, 30, 6
+
+	stepped := ar
+	stepped.name, stepped.tells, stepped.untuned = "steps", "ar with sd 0.3, and three deployments a day that move the level (log-normal, sd 0.25)", true
+	stepped.sd, stepped.steps, stepped.stepSD = 0.3, 3, 0.25
+	clumped := plain
+	clumped.name, clumped.tells, clumped.untuned = "clumps", "iid, and each hour an upstream restarts: 5 errors or more (Pareto, tail 1.5) within 20–60 s", true
+	clumped.clumps = 1
+	batched := ar
+	batched.name, batched.tells, batched.untuned = "batch", "ar, and a nightly job makes half an hour ×8; its begin wanders (sd 40 min)", true
+	batched.batch = true
+	slow := ar
+	slow.name, slow.tells, slow.untuned, slow.rps = "ar 10 rps", "ar at 10 requests a second", true, 10
+	fast := ar
+	fast.name, fast.tells, fast.untuned, fast.rps = "ar 1000 rps", "ar at 1,000 requests a second", true, 1000
+	quiet := hard
+	quiet.name, quiet.tells, quiet.untuned = "hard, small host", "hard at 2 requests a second, next to none at night", true
+	quiet.rps, quiet.daily = 2, 0.98
+	return []world{plain, ar, drifting, hard, stepped, clumped, batched, slow, fast, quiet}
+}
+
+// stretch draws blocks of the world: before of the baseline and then after of the watch. A fault multiplies the
+// watch's share by fault.
+func (w world) stretch(r noise, before, after int, fault float64) []analysis.Count {
+	total := before + after
+	level := make([]float64, total) // the logarithm of what multiplies the share
+	extra := make([]float64, total) // expected errors beyond the share
+	w.addNoise(r, level)
+	w.addSteps(r, level)
+	w.addBursts(r, level)
+	w.addBatch(r, level)
+	w.addClumps(r, extra)
+	phase := r.between(0, perDay) // baselines begin at any time of the day
+	blocks := make([]analysis.Count, total)
+	for i := range blocks {
+		day := math.Sin(2 * math.Pi * (float64(i) + phase) / perDay)
+		n := r.poisson(w.rps * blockSeconds * (1 + w.daily*day))
+		share := w.share * math.Exp(level[i]+w.tide*day)
+		if i >= before {
+			share *= fault
+			if w.rise > 0 {
+				share *= w.rise
+			}
+		}
+		bad := r.poisson(float64(n)*share + extra[i])
+		blocks[i] = analysis.Count{Bad: min(bad, n), Total: n}
+	}
+	return blocks
+}
+
+func (w world) addNoise(r noise, level []float64) {
+	if w.sd == 0 {
+		return
+	}
+	d := r.newDrift(w.sd, w.tau*perMinute)
+	for i := range level {
+		level[i] += d.next(r) - w.sd*w.sd/2
+	}
+}
+
+func (w world) addSteps(r noise, level []float64) {
+	if w.steps == 0 {
+		return
+	}
+	at := 0.0
+	for i := range level {
+		if i == 0 || r.Float64() < w.steps/perDay {
+			at = w.stepSD * r.NormFloat64()
+		}
+		level[i] += at
+	}
+}
+
+func (w world) addBursts(r noise, level []float64) {
+	for range w.bursts * len(level) / (2 * perDay) {
+		from, long := r.IntN(len(level)), int(r.between(1, 5)*perMinute)
+		height := math.Log(r.between(5, 15))
+		for i := from; i < min(from+long, len(level)); i++ {
+			level[i] += height
+		}
+	}
+}
+
+func (w world) addBatch(r noise, level []float64) {
+	if !w.batch {
+		return
+	}
+	for night := 0; night < len(level); night += perDay {
+		from := night + perDay/2 + int(40*perMinute*r.NormFloat64())
+		for i := max(from, 0); i < min(from+30*perMinute, len(level)); i++ {
+			level[i] += math.Log(8)
+		}
+	}
+}
+
+func (w world) addClumps(r noise, extra []float64) {
+	for range r.poisson(w.clumps * float64(len(extra)) / perHour) {
+		from, long := r.IntN(len(extra)), 2+r.IntN(5)
+		size := math.Min(r.pareto(5, 1.5), 0.3*w.rps*120)
+		for i := from; i < min(from+long, len(extra)); i++ {
+			extra[i] += size / float64(long)
+		}
+	}
+}
