@@ -203,6 +203,7 @@ func (r Record) Ended() Phase {
 
 // Options are those that the migration was last run with, if it was run.
 func (r Record) Options() (o Options, ok bool) {
+	o = Defaults() // for what a graft that was older did not write
 	for _, e := range slices.Backward(r.Events) {
 		if e.Step == stepMeans {
 			return o, json.Unmarshal(e.Data, &o) == nil
