@@ -1,7 +1,7 @@
 package traffic
 
 import (
-	"slices"
+	"bytes"
 
 	"graft/internal/sketch"
 )
@@ -12,6 +12,7 @@ import (
 type durations struct {
 	windows int64 // of a stretch; 0 is 1
 	by      map[int64]*packed
+	scratch []byte
 }
 
 // packed are sketches in their sparse form.
@@ -30,7 +31,7 @@ func (d *durations) add(at int64, time, upstream *sketch.Sketch) {
 		return
 	}
 	p := d.at(at / d.length())
-	p.time, p.upstream = pack(p.time, time), pack(p.upstream, upstream)
+	p.time, p.upstream = d.pack(p.time, time), d.pack(p.upstream, upstream)
 	d.fit()
 }
 
@@ -63,7 +64,7 @@ func (d *durations) lengthen(windows int64) {
 
 func (d *durations) addPacked(number int64, p *packed) {
 	into := d.at(number)
-	into.time, into.upstream = joined(into.time, p.time), joined(into.upstream, p.upstream)
+	into.time, into.upstream = d.joined(into.time, p.time), d.joined(into.upstream, p.upstream)
 }
 
 func (d *durations) merge(o *durations) {
@@ -83,16 +84,17 @@ func (p *packed) addTo(t *Tally) {
 }
 
 // pack is the sparse form of a sparse form and a sketch together; it may change the sketch.
-func pack(sparse []byte, more *sketch.Sketch) []byte {
+func (d *durations) pack(sparse []byte, more *sketch.Sketch) []byte {
 	if more.Count() == 0 {
 		return sparse
 	}
 	unpack(more, sparse)
-	return slices.Clip(more.AppendSparse(nil))
+	d.scratch = more.AppendSparse(d.scratch[:0])
+	return bytes.Clone(d.scratch)
 }
 
 // joined is the sparse form of two together.
-func joined(a, b []byte) []byte {
+func (d *durations) joined(a, b []byte) []byte {
 	switch {
 	case len(a) == 0:
 		return b
@@ -101,7 +103,7 @@ func joined(a, b []byte) []byte {
 	}
 	var s sketch.Sketch
 	unpack(&s, a)
-	return pack(b, &s)
+	return d.pack(b, &s)
 }
 
 func unpack(into *sketch.Sketch, sparse []byte) {
