@@ -52,7 +52,7 @@ func ClassOf(l ErrorLine) Class {
 	} else if isLua(message) {
 		template = luaTemplate(message)
 	} else {
-		template = reworded(mask(message, variesInNginx))
+		template = reworded(withErrnoNames(mask(message, variesInNginx)))
 	}
 	template = shorten(template)
 	kind := kindOf(template)

@@ -53,7 +53,7 @@ func (e *Engine) learn(ctx context.Context, seen Seen) (*Outcome, error) {
 	ended := make(chan error, 1)
 	go func() {
 		var err error
-		history, err = gate.ReadHistory(ctx, gate.HistoryOptions{Logs: e.logs, Until: time.Now(), Length: length, Progress: func(p gate.Progress) {
+		history, err = gate.ReadHistory(ctx, gate.HistoryOptions{FS: e.fs, Master: seen.Old.Process, Logs: e.logs, Until: time.Now(), Length: length, Progress: func(p gate.Progress) {
 			select {
 			case progress <- p:
 			default: // the last one was not looked at yet
