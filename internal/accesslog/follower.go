@@ -29,6 +29,7 @@ import (
 type Follower struct {
 	path    string
 	current *logFile
+	born    int64      // when the newest file that was taken up was created
 	rotated []*logFile // oldest first
 	rests   []*rest    // of files that are gone
 	buf     []byte
@@ -64,13 +65,13 @@ func Follow(path string) (*Follower, error) {
 		file.file.Close()
 		return nil, fmt.Errorf("follow %s: %w", path, err)
 	}
-	f.current = file
+	f.current, f.born = file, file.born
 	return f, nil
 }
 
 // Position is where the next Poll begins.
 func (f *Follower) Position() Position {
-	p := Position{Past: slices.Clone(f.past)}
+	p := Position{Newest: f.born, Past: slices.Clone(f.past)}
 	for _, r := range f.rests {
 		p.Rotated = append(p.Rotated, r.FilePosition)
 	}
@@ -175,8 +176,9 @@ func (f *Follower) finished(file *logFile) bool {
 // turn takes up the file at the path if it is another one than before.
 func (f *Follower) turn() error {
 	id, err := procfs.Identify(f.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // renamed, and nginx still writes to it
+	if errors.Is(err, os.ErrNotExist) { // renamed, and nginx still writes to it
+		f.addMissed()
+		return nil
 	}
 	if err != nil {
 		return err
@@ -202,8 +204,9 @@ func (f *Follower) turn() error {
 	if last != nil {
 		last.fresh, last.asked = time.Now(), time.Now()
 		f.rotated = append(f.rotated, last)
-		f.addMissed(last.born)
 	}
+	f.addMissed()
+	f.born = file.born
 	return nil
 }
 

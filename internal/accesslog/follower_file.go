@@ -62,6 +62,9 @@ func (l *logFile) toEnd() error {
 
 // to moves to a position if the file is the one that it was taken in.
 func (l *logFile) to(p FilePosition) (bool, error) {
+	if p.Born != 0 && l.born != 0 && p.Born != l.born {
+		return false, nil // its inode number was free, and was used again
+	}
 	st, err := l.file.Stat()
 	if err != nil || st.Size() < p.Offset {
 		return false, err

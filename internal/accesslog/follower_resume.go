@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,7 +27,7 @@ func FollowFrom(path string, from Position) (*Follower, error) {
 	f.current = file
 	f.past = slices.Clone(from.Past)
 	for _, p := range append(slices.Clone(from.Rotated), from.FilePosition) {
-		if p == (FilePosition{}) {
+		if p.FileID == (procfs.FileID{}) {
 			continue
 		}
 		if file != nil && file.id == p.FileID {
@@ -39,8 +40,12 @@ func FollowFrom(path string, from Position) (*Follower, error) {
 		}
 		f.recover(p)
 	}
-	if file != nil && from.FilePosition != (FilePosition{}) && file.id != from.FileID {
-		f.addMissed(from.Born)
+	f.born = from.Newest
+	if file == nil || file.born != from.Newest {
+		f.addMissed()
+	}
+	if file != nil {
+		f.born = file.born
 	}
 	return f, nil
 }
@@ -116,11 +121,15 @@ func siblings(path string) []string {
 // a log.
 var rotationSuffix = regexp.MustCompile(`^[.-][0-9][0-9_.-]*$`)
 
-// addMissed takes up files that were at the path after the one born at that time and before the current
-// one. They are told by their time of birth; a copy of a file that was read, by its head.
-func (f *Follower) addMissed(after int64) {
-	if after == 0 || f.current == nil || f.current.born == 0 {
+// addMissed takes up files that were at the path after the one that was last taken up there and before
+// the current one, if there is one. They are told by their time of birth; a copy of a file that was read, by its head.
+func (f *Follower) addMissed() {
+	if f.born == 0 {
 		return
+	}
+	before := int64(math.MaxInt64)
+	if f.current != nil && f.current.born > f.born {
+		before = f.current.born
 	}
 	var missed []*logFile
 	for _, name := range siblings(f.path) {
@@ -132,14 +141,16 @@ func (f *Follower) addMissed(after int64) {
 			continue
 		}
 		log, err := newLogFile(file)
-		if err != nil || log.born < after || log.born > f.current.born || f.has(log.id) || f.isCopy(file) {
+		if err != nil || log.born <= f.born || log.born >= before || f.has(log.id) || f.isCopy(file) {
 			file.Close()
 			continue
 		}
 		missed = append(missed, log)
 	}
 	slices.SortFunc(missed, func(a, b *logFile) int { return int(min(max(a.born-b.born, -1), 1)) })
-	f.rotated = append(f.rotated, missed...)
+	for _, log := range missed {
+		f.rotated, f.born = append(f.rotated, log), log.born
+	}
 }
 
 // isCopy tells whether a file begins as one does that is followed, or was until its truncation.

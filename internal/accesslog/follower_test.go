@@ -32,6 +32,29 @@ func (d logDir) open() *os.File {
 	return f
 }
 
+// tick waits for the next tick of the clock that tells when files were created: no two files that a log
+// is rotated to are made within one.
+func (d logDir) tick() {
+	d.t.Helper()
+	for first := int64(0); ; {
+		probe, err := os.CreateTemp(filepath.Dir(d.path), "probe")
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		born := bornAt(probe)
+		probe.Close()
+		if err := os.Remove(probe.Name()); err != nil {
+			d.t.Fatal(err)
+		}
+		if first == 0 {
+			first = born
+		}
+		if born > first {
+			return
+		}
+	}
+}
+
 func (d logDir) write(f *os.File, text string) {
 	d.t.Helper()
 	if _, err := f.WriteString(text); err != nil {

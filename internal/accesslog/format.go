@@ -3,10 +3,8 @@ package accesslog
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -180,7 +178,7 @@ func (f *Format) Parse(line []byte, r *Record) bool {
 func (f *Format) parse(line []byte, r *Record, c *clock) bool {
 	if f.plan != nil {
 		*r = untold
-		switch f.plan.run(f, line, r, c) {
+		switch f.plan.run(line, r, c) {
 		case fits:
 			return true
 		case unfit:
@@ -222,11 +220,7 @@ func (f *Format) unescape(text []byte) string {
 		return string(text)
 	}
 	if f.quote == quoteJSON {
-		var s string
-		if err := json.Unmarshal(slices.Concat([]byte{'"'}, text, []byte{'"'}), &s); err == nil {
-			return s
-		}
-		return string(text)
+		return unescapeJSON(text)
 	}
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {

@@ -16,6 +16,8 @@ type Position struct {
 	FilePosition // in the file at the path
 	// Rotated are the files that were at the path before and are still read, oldest first.
 	Rotated []FilePosition `json:"rotated,omitempty"`
+	// Newest is when the newest file was created that was taken up: younger ones are news.
+	Newest int64 `json:"newest,omitempty"`
 	// Past are the heads of what copytruncate has put elsewhere, so that it is not taken for news.
 	Past []Head `json:"past,omitempty"`
 }

@@ -124,23 +124,37 @@ func failuresOf(list []byte) uint8 {
 	return failed
 }
 
-// pathOfRequest is the path in "GET /path?arguments HTTP/1.1"; nil if the line is none.
+// pathOfRequest is the path in "GET /path?arguments HTTP/1.1"; nil if the line is none. nginx before
+// 1.21.1 took a path with spaces.
 func pathOfRequest(request []byte) []byte {
-	space := bytes.IndexByte(request, ' ')
-	if space < 0 {
-		return nil
+	from := 0
+	if len(request) >= 8 {
+		from = first(match(load(request), space))
 	}
-	target := request[space+1:]
-	if end := bytes.IndexByte(target, ' '); end >= 0 {
-		target = target[:end]
+	if from == len(request) || request[from] != ' ' {
+		if from = bytes.IndexByte(request, ' '); from < 0 {
+			return nil
+		}
+	}
+	target := request[from+1:]
+	if n := len(target) - len(protocol); n >= 0 && (load(target[n:])^protocolWord)&protocolMask == 0 {
+		target = target[:n:n]
 	}
 	return pathOf(target)
 }
 
+// protocol is what a request line ends with, whatever its version.
+const (
+	protocol     = " HTTP/?.?"
+	protocolMask = 0xff00ffffffffffff
+)
+
+var protocolWord = load([]byte(protocol))
+
 // pathOf is a URI without its arguments.
 func pathOf(uri []byte) []byte {
 	if end := bytes.IndexByte(uri, '?'); end >= 0 {
-		return uri[:end]
+		return uri[:end:end]
 	}
 	return uri
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"graft/internal/accesslog"
 	"graft/internal/nginxtest"
 )
 
@@ -182,4 +183,25 @@ func (r gateRun) words() string {
 // after is how long it took from a moment to the entry of a phase.
 func (r gateRun) after(since time.Time, phase string) time.Duration {
 	return r.phases[phase].Sub(since).Round(100 * time.Millisecond)
+}
+
+// logged tells the lines of the access log by worker, those of the time before among them, and checks that
+// each can be read.
+func (h *host) logged(pid bool) string {
+	h.t.Helper()
+	format, err := accesslog.Compile(fieldFormat(pid), "default")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	data, err := os.ReadFile(h.inst.AccessLog)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	byWorker := map[int]int{}
+	scanner := accesslog.NewScanner(accesslog.Formats{format})
+	scanner.Scan(data, func(r *accesslog.Record) { byWorker[r.PID]++ })
+	if scanner.Malformed > 0 || len(byWorker) == 0 {
+		h.t.Errorf("%d of %d lines are malformed: %q", scanner.Malformed, scanner.Lines, scanner.Samples)
+	}
+	return fmt.Sprintf("lines by worker %v", byWorker)
 }

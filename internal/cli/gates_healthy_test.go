@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"graft/internal/nginxtest"
@@ -14,18 +15,19 @@ func TestHealthyTargetsAreNotTakenBack(t *testing.T) {
 		old, new string // versions; "" is Debian's, "openresty" its OpenResty equivalent
 		pid      bool
 		days     bool
+		rotate   bool // the access log, while both serve
 	}
 	all := []migration{
-		{1, "", "1.26.3", true, true},
-		{2, "", "openresty", true, true},
-		{3, "1.18.0", "1.26.3", false, true},
-		{4, "", "1.22.1", true, false},
-		{5, "1.18.0", "1.22.1", false, false},
-		{6, "1.26.3", "1.18.0", true, true},
-		{7, "", "1.26.3", false, true},
-		{8, "1.26.3", "1.22.1", true, true},
-		{9, "1.18.0", "1.26.3", true, true},
-		{10, "1.22.1", "1.26.3", false, true},
+		{1, "", "1.26.3", true, true, false},
+		{2, "", "openresty", true, true, false},
+		{3, "1.18.0", "1.26.3", false, true, false},
+		{4, "", "1.22.1", true, false, false},
+		{5, "1.18.0", "1.22.1", false, false, false},
+		{6, "1.26.3", "1.18.0", true, true, true},
+		{7, "", "1.26.3", false, true, true},
+		{8, "1.26.3", "1.22.1", true, true, false},
+		{9, "1.18.0", "1.26.3", true, true, false},
+		{10, "1.22.1", "1.26.3", false, true, false},
 	}
 	length := gates("15s", "15s")
 	if fullField() {
@@ -59,10 +61,16 @@ func TestHealthyTargetsAreNotTakenBack(t *testing.T) {
 		file := h.plan(target)
 		crowd := newCrowd(t, h.inst, m.seed, 0.5)
 		crowd.warm()
-		run := h.through(func(string) {}, append([]string{"apply", file}, length...)...)
+		run := h.through(func(phase string) {
+			if m.rotate && phase == "overlap" {
+				h.rotateAsDebianDoes()
+			}
+		}, append([]string{"apply", file}, length...)...)
 		counts := crowd.end()
-		t.Logf("%s: %s; %v", run.Outcome.Phase, run.words(), counts)
-		if run.code != 0 || run.Outcome.Phase != "finished" {
+		t.Logf("%s: %s; %v; %s", run.Outcome.Phase, run.words(), counts, h.logged(m.pid))
+		// The kernel may send nearly all connections to the old workers; then a gate holds, as it must.
+		held := run.code == 9 && m.pid && strings.Contains(run.words(), "requests of clients")
+		if !held && (run.code != 0 || run.Outcome.Phase != "finished") {
 			t.Errorf("exit %d, want it finished: %s", run.code, run.stderr)
 		}
 		if counts.lost > 0 || counts.faults > 0 {

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"sync"
@@ -35,46 +36,57 @@ var faults = []fault{
 
 // gates are long enough for every fault to show; a target that is worse does not reach their ends.
 func gates(overlap, park string) []string {
-	return []string{"--overlap", overlap, "--park", park, "--min-requests", "200", "--probe-rate", "2", "--patience", "30s"}
+	return []string{"--overlap", overlap, "--park", park, "--min-requests", "100", "--probe-rate", "2", "--patience", "30s"}
 }
 
 func TestTargetsThatAreWorseAreTakenBackForTheRightReason(t *testing.T) {
 	bad := worse(t)
 	days := newHistory(t, 4, true, false)
-	atOnce(t, faults, func(f fault) string { return f.name }, func(t *testing.T, f fault) {
-		var before *history
-		if f.days {
-			before = days
+	again, share := 1, 0.7
+	if fullField() {
+		again, share = 5, 1
+	}
+	for seed := range uint64(again) {
+		atOnce(t, faults, func(f fault) string { return fmt.Sprintf("%s, seed %d", f.name, seed+1) }, func(t *testing.T, f fault) {
+			f.takenBack(t, bad, days, seed+1, share)
+		})
+	}
+}
+
+// takenBack migrates to the worse nginx.
+func (f fault) takenBack(t *testing.T, bad string, days *history, seed uint64, share float64) {
+	var before *history
+	if f.days {
+		before = days
+	}
+	h := fieldHost(t, nginxtest.Options{}, f.pid, before)
+	sum := h.sha256(h.inst.Exe)
+	file := h.plan(bad)
+	crowd := newCrowd(t, h.inst, seed, share)
+	crowd.warm()
+	args := append([]string{"apply", file}, gates("60s", "60s")...)
+	if f.at == "parked" {
+		args = append([]string{"apply", file}, gates("3s", "120s")...)
+	}
+	var onset time.Time
+	run := h.through(func(phase string) {
+		if phase == f.at {
+			h.misbehave(f.how, f.much)
+			onset = time.Now()
 		}
-		h := fieldHost(t, nginxtest.Options{}, f.pid, before)
-		sum := h.sha256(h.inst.Exe)
-		file := h.plan(bad)
-		crowd := newCrowd(t, h.inst, 1, 0.7)
-		crowd.warm()
-		args := append([]string{"apply", file}, gates("60s", "60s")...)
-		if f.at == "parked" {
-			args = append([]string{"apply", file}, gates("3s", "120s")...)
-		}
-		var onset time.Time
-		run := h.through(func(phase string) {
-			if phase == f.at {
-				h.misbehave(f.how, f.much)
-				onset = time.Now()
-			}
-		}, args...)
-		ended := time.Now()
-		h.tellVerdict(f, run, onset)
-		h.phase("rolled-back")
-		// The old binary serves as before.
-		enough := crowd.so().requests + 200
-		h.eventually("requests after the rollback", func() bool { return crowd.so().requests > enough })
-		counts := crowd.end()
-		t.Log(counts)
-		if counts.lost > 0 && !f.losses || counts.lastFault.After(ended) {
-			t.Errorf("%v; the last fault %v after the rollback", counts, counts.lastFault.Sub(ended))
-		}
-		h.restored(sum)
-	})
+	}, args...)
+	ended := time.Now()
+	h.tellVerdict(f, run, onset)
+	h.phase("rolled-back")
+	// The old binary serves as before.
+	enough := crowd.so().requests + 200
+	h.eventually("requests after the rollback", func() bool { return crowd.so().requests > enough })
+	counts := crowd.end()
+	t.Logf("%v; %s", counts, h.logged(f.pid))
+	if counts.lost > 0 && !f.losses || counts.lastFault.After(ended) {
+		t.Errorf("%v; the last fault %v after the rollback", counts, counts.lastFault.Sub(ended))
+	}
+	h.restored(sum)
 }
 
 // tellVerdict logs what the migration came to and checks it.

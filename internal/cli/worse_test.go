@@ -183,7 +183,7 @@ func TestInconclusiveDoesNotPass(t *testing.T) {
 	file := h.plan(nginxtest.Release(t, "1.26.3").Path)
 	// No traffic at all, and a gate that asks for some.
 	r := h.must(9, "apply", file, "--no-rehearsal", "--overlap", "200ms", "--park", "200ms", "--min-requests", "100", "--probe-rate", "20")
-	if !strings.Contains(r.stderr, "requests in the access log") {
+	if !strings.Contains(r.stderr, "requests of clients in the access log") {
 		t.Errorf("what is missing is not told: %s", r)
 	}
 	h.phase("overlap")

@@ -1,8 +1,6 @@
 package gate
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"graft/internal/analysis"
@@ -28,11 +26,18 @@ type comparison struct {
 	scope  string
 	alpha  map[analysis.Signal]float64
 	margin func(analysis.Signal) float64
-	// window is what both generations have served since they were compared last.
-	window struct {
-		From     int64
-		Old, New cell
-	}
+	window window
+	// whole is what this is a stratum of; nil: of nothing. The whole is compared stratum by stratum, each with
+	// its own exposure: where the generations are sent different kinds of requests, sums would compare the kinds.
+	whole *comparison
+	split bool // this one is compared by its strata
+}
+
+// window is what both generations have served since they were compared last.
+type window struct {
+	From int64 `json:"from"` // its first second
+	Old  cell  `json:"old"`
+	New  cell  `json:"new"`
 }
 
 // inPart are the signals that a part of the traffic is compared by. 4xx and 499 are the whole's: a place
@@ -77,21 +82,34 @@ func (c *comparison) addBefore(at time.Time, now *cell) {
 
 // addTogether lets the generations be compared.
 func (c *comparison) addTogether(second int64, old, young *cell) {
-	w := &c.window
+	if c.window.add(second, old, young) {
+		c.compare(second)
+	}
+}
+
+// add tells whether the window is to be closed. That depends on how many requests there were, never on how
+// they were answered.
+func (w *window) add(second int64, old, young *cell) bool {
 	if w.Old.Requests == 0 && w.New.Requests == 0 {
 		w.From = second
 	}
 	w.Old.merge(old)
 	w.New.merge(young)
-	if fair := w.Old.Requests >= fairRequests && w.New.Requests >= fairRequests; !fair && second-w.From+1 < fairSeconds {
-		return
-	}
-	c.compare(second)
+	return w.Old.Requests >= fairRequests && w.New.Requests >= fairRequests || second-w.From+1 >= fairSeconds
 }
 
-// compare closes the window. Its end depends on how many requests there were, never on how they went.
+// compare closes the window.
 func (c *comparison) compare(second int64) {
-	w := &c.window
+	if !c.split {
+		c.test(second, &c.window)
+	}
+	if c.whole != nil {
+		c.whole.test(second, &c.window)
+	}
+	c.window = window{}
+}
+
+func (c *comparison) test(second int64, w *window) {
 	for i, signal := range compared {
 		alpha, ok := c.alpha[signal]
 		old, young := w.Old.count(i), w.New.count(i)
@@ -103,7 +121,6 @@ func (c *comparison) compare(second int64) {
 		}
 		c.together[i].Add(time.Unix(second, 0), old, young)
 	}
-	w.Old, w.New = cell{}, cell{}
 }
 
 // findings are those of all tests.
@@ -127,15 +144,13 @@ type savedComparison struct {
 	Scope    string                                       `json:"scope"`
 	Before   map[analysis.Signal]*analysis.Monitor        `json:"before,omitempty"`
 	Together map[analysis.Signal]*analysis.ConcurrentTest `json:"together,omitempty"`
-	From     int64                                        `json:"from,omitempty"`
-	Old      cell                                         `json:"old,omitzero"`
-	New      cell                                         `json:"new,omitzero"`
+	Window   window                                       `json:"window"`
 }
 
-// MarshalJSON writes what the tests know.
-func (c *comparison) MarshalJSON() ([]byte, error) {
+// save is what the tests know.
+func (c *comparison) save() savedComparison {
 	s := savedComparison{
-		Scope: c.scope, From: c.window.From, Old: c.window.Old, New: c.window.New,
+		Scope: c.scope, Window: c.window,
 		Before: make(map[analysis.Signal]*analysis.Monitor), Together: make(map[analysis.Signal]*analysis.ConcurrentTest),
 	}
 	for i, signal := range compared {
@@ -146,18 +161,13 @@ func (c *comparison) MarshalJSON() ([]byte, error) {
 			s.Together[signal] = t
 		}
 	}
-	return json.Marshal(s)
+	return s
 }
 
-// UnmarshalJSON restores the tests, whatever α they were made with.
-func (c *comparison) UnmarshalJSON(text []byte) error {
-	var s savedComparison
-	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("restore comparison: %w", err)
-	}
-	c.scope, c.window.From, c.window.Old, c.window.New = s.Scope, s.From, s.Old, s.New
+// restore goes on with what was saved, at the α that it was begun with.
+func (c *comparison) restore(s savedComparison) {
+	c.window = s.Window
 	for i, signal := range compared {
 		c.before[i], c.together[i] = s.Before[signal], s.Together[signal]
 	}
-	return nil
 }

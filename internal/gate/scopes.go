@@ -2,6 +2,8 @@ package gate
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
 	"graft/internal/accesslog"
 )
@@ -55,6 +57,25 @@ func (s *scopes) of(log int, r *accesslog.Record, fn func(scope int)) {
 			fn(s.OtherPlaces)
 		}
 	}
+}
+
+// strata are the scopes that together have each request that tells its kind once: by place if the logs tell
+// them, else by server, else by log.
+func (s *scopes) strata() []int {
+	of := func(names map[string]int, others int) []int {
+		list := slices.Sorted(maps.Values(names))
+		if others > 0 {
+			list = append(list, others)
+		}
+		return list
+	}
+	switch {
+	case s.OtherPlaces > 0:
+		return of(s.Places, s.OtherPlaces)
+	case s.OtherHosts > 0:
+		return of(s.Hosts, s.OtherHosts)
+	}
+	return of(s.Logs, 0)
 }
 
 // places are the first two and the first part of a URI, as "/a/b/" and "/a/"; what lies directly below

@@ -203,7 +203,7 @@ func (e *Engine) addresses(m Master) ([]gate.Target, error) {
 		}
 		e.logs = gate.InstanceLogs(i, "/")
 		var notes []string
-		if e.probes, notes, err = gate.ProbeTargets(i, e.opts.Probes); err != nil {
+		if e.probes, notes, err = gate.ProbeTargets(i, e.opts.Policy.Probes.URLs); err != nil {
 			return nil, err
 		}
 		for _, n := range notes {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"graft/internal/analysis"
 )
@@ -35,6 +36,8 @@ func (p Policy) problem() *mistake {
 		return wrong("want 0 or more", "minimum", "requests")
 	case !(p.Probes.Rate > 0 && p.Probes.Rate <= 1000):
 		return wrong("want more than 0 and at most 1000 requests a second", "probes", "rate")
+	case p.Baseline < 0 || p.Baseline > Duration(31*24*time.Hour):
+		return wrong("want 0 (nothing is read) to 31d", "baseline")
 	case p.Calm < 0:
 		return wrong("must not be negative", "calm")
 	case p.Gates.Overlap < 0:
@@ -50,6 +53,11 @@ func (p Policy) problem() *mistake {
 	for _, name := range slices.Sorted(maps.Keys(p.Signals)) {
 		if text := signalProblem(name, p.Signals[name]); text != "" {
 			return wrong(text, "signals", string(name))
+		}
+	}
+	for i, spec := range p.Probes.URLs {
+		if err := spec.Validate(); err != nil {
+			return wrong(err.Error(), "probes", "urls", fmt.Sprint(i))
 		}
 	}
 	for key, windows := range map[string][]Window{"blackout": p.Blackout, "finish_only": p.FinishOnly} {

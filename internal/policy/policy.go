@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"graft/internal/analysis"
+	"graft/internal/gate"
 )
 
 // End is what follows where a gate's time is over and it has not passed.
@@ -32,8 +33,9 @@ func Stricter(a, b End) End {
 // Policy is the whole of it. Defaults has the values of keys that a file leaves out.
 type Policy struct {
 	Gates        Gates                      `yaml:"gates" json:"gates"`
-	Alpha        float64                    `yaml:"alpha" json:"alpha"`   // false alarms of all signals together, as a probability
-	Margin       float64                    `yaml:"margin" json:"margin"` // the rise (a factor) that is no fault
+	Baseline     Duration                   `yaml:"baseline" json:"baseline"` // how much of the logs of the time before is read; 0: nothing
+	Alpha        float64                    `yaml:"alpha" json:"alpha"`       // false alarms of all signals together, as a probability
+	Margin       float64                    `yaml:"margin" json:"margin"`     // the rise (a factor) that is no fault
 	Minimum      Minimum                    `yaml:"minimum" json:"minimum"`
 	Undetermined End                        `yaml:"undetermined" json:"undetermined"` // too little evidence
 	Degraded     End                        `yaml:"degraded" json:"degraded"`         // an alarm that is only warned of
@@ -64,14 +66,15 @@ type Signal struct {
 
 // Probes are graft's own requests.
 type Probes struct {
-	Rate float64 `yaml:"rate" json:"rate"` // per second and listening address
+	Rate float64          `yaml:"rate" json:"rate"`                     // per second and listening address
+	URLs []gate.ProbeSpec `yaml:"urls,omitempty" json:"urls,omitempty"` // besides what the configuration serves
 }
 
 // Defaults is the policy where nothing is said.
 func Defaults() Policy {
 	return Policy{
-		Gates: Gates{Overlap: Duration(5 * time.Minute), Park: Duration(24 * time.Hour)},
-		Alpha: 0.01, Margin: 1.5, Minimum: Minimum{Requests: 100},
+		Gates:    Gates{Overlap: Duration(5 * time.Minute), Park: Duration(24 * time.Hour)},
+		Baseline: Duration(48 * time.Hour), Alpha: 0.01, Margin: 1.5, Minimum: Minimum{Requests: 100},
 		Undetermined: Hold, Degraded: Hold, Calm: Duration(10 * time.Minute),
 		Probes: Probes{Rate: 5},
 	}

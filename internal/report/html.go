@@ -22,7 +22,7 @@ func (r *Report) HTML(w io.Writer) error {
 		"thousands": thousands, "percent": percent, "millis": millis,
 		"clock":     clock,
 		"step":      func(at int64) string { return clock(time.Unix(at, 0)) },
-		"printable": func(s string) string { return printable(s, 500) },
+		"printable": func(s string) string { return Printable(s, 500) },
 		"groupList": func(list []Group, two bool) map[string]any { return map[string]any{"List": list, "Two": two} },
 	}).ParseFS(assets, "assets/page.html")
 	if err != nil {

@@ -17,8 +17,8 @@ const (
 )
 
 // New describes one period, or compares two: before and after.
-func New(formats []string, o Options, periods ...*Input) *Report {
-	r := &Report{Formats: formats}
+func New(o Options, periods ...*Input) *Report {
+	r := &Report{Formats: o.Formats, Readings: o.Readings}
 	var span time.Duration
 	for _, in := range periods {
 		if from, to, ok := in.Counts.Span(); ok {
@@ -46,8 +46,8 @@ func newPeriod(in *Input, stepSeconds int64) *Period {
 	sums := all.Sums
 	sums.Add(&in.Counts.Untimed)
 	p := &Period{
-		Name: in.Name, Files: in.Files, Requests: sums.Requests, Statuses: statuses(&sums), Bytes: sums.Bytes,
-		Untimed: in.Counts.Untimed.Requests, Lines: in.Lines, Time: times(&all.Time), StepSeconds: stepSeconds,
+		Name: in.Name, Requests: sums.Requests, Statuses: statuses(&sums), Bytes: sums.Bytes,
+		Untimed: in.Counts.Untimed.Requests, Time: times(&all.Time), StepSeconds: stepSeconds,
 	}
 	if sums.UpstreamRequests > 0 {
 		p.Upstream = &Upstream{

@@ -12,6 +12,8 @@ type Report struct {
 	// Periods are "before" and "after", or "all" alone.
 	Periods []*Period `json:"periods"`
 	Formats []string  `json:"formats"` // of the log lines, as log_format has them
+	// Readings are one for each period, or one if both periods are in the same files.
+	Readings []Reading `json:"readings"`
 	// Verdict says whether after is worse than before; it and what it rests on are absent of one period.
 	Verdict  *analysis.Verdict  `json:"verdict,omitempty"`
 	Why      []string           `json:"why,omitempty"`
@@ -29,7 +31,6 @@ type Report struct {
 // Period is one of the periods.
 type Period struct {
 	Name        string    `json:"name"`
-	Files       []string  `json:"files,omitempty"`
 	From        time.Time `json:"from,omitzero"` // first window's start
 	To          time.Time `json:"to,omitzero"`   // last window's end
 	Requests    int64     `json:"requests"`
@@ -39,8 +40,7 @@ type Period struct {
 	Upstream    *Upstream `json:"upstream,omitempty"` // nil: none was asked, or the format does not tell
 	Time        *Times    `json:"request_time,omitempty"`
 	Untimed     int64     `json:"untimed,omitempty"` // requests without a time, in Requests but in no plot and no test
-	Lines       Lines     `json:"lines"`
-	StepSeconds int64     `json:"step_seconds"` // of the timeline
+	StepSeconds int64     `json:"step_seconds"`      // of the timeline
 	Timeline    []Point   `json:"timeline"`
 }
 
@@ -67,11 +67,13 @@ type Times struct {
 	P99 float64 `json:"p99"`
 }
 
-// Lines is how the lines were read.
-type Lines struct {
-	Read      int64    `json:"read"`
-	Malformed int64    `json:"malformed"`         // fit no format
-	Samples   []string `json:"samples,omitempty"` // of those
+// Reading is how some files were read.
+type Reading struct {
+	Files     []string `json:"files"`
+	Lines     int64    `json:"lines"`     // whole lines read
+	Malformed int64    `json:"malformed"` // of them, those that fit no format
+	Samples   []string `json:"samples,omitempty"`
+	Notes     []string `json:"notes,omitempty"` // what was not read
 }
 
 // Point is one step of a timeline.
@@ -123,14 +125,14 @@ type ErrorClass struct {
 // Input is what was read of one period.
 type Input struct {
 	Name   string
-	Files  []string
 	Counts *traffic.Overview
-	Lines  Lines
 	Errors map[string]*ErrorClass // by ID; only After counts; nil: no error log was given
 }
 
 // Options say how the periods are compared.
 type Options struct {
-	Alpha  float64 // of all signals together; 0: 1 %
-	Margin float64 // the rise that is no fault; 0: the tests' own
+	Formats  []string // as the report tells them
+	Readings []Reading
+	Alpha    float64 // of all signals together; 0: 1 %
+	Margin   float64 // the rise that is no fault; 0: the tests' own
 }

@@ -53,8 +53,7 @@ var (
 
 func input(name string, o *traffic.Overview) *Input {
 	return &Input{
-		Name: name, Files: []string{"/var/log/nginx/" + hostile}, Counts: o,
-		Lines: Lines{Read: 100, Malformed: 2, Samples: []string{hostile, "\x16\x03\x01"}},
+		Name: name, Counts: o,
 		Errors: map[string]*ErrorClass{
 			"a" + name: {ID: "a" + name, Kind: "other", Level: "error", Template: "no " + hostile, After: 3, Sample: hostile},
 		},
@@ -62,7 +61,13 @@ func input(name string, o *traffic.Overview) *Input {
 }
 
 func worse() *Report {
-	return New([]string{"$status" + hostile}, Options{}, input("before", site(monday, 6, 1, 40)), input("after", site(tuesday, 2, 60, 90)))
+	return New(Options{
+		Formats: []string{"$status" + hostile},
+		Readings: []Reading{{
+			Files: []string{"/var/log/nginx/" + hostile}, Lines: 100, Malformed: 2,
+			Samples: []string{hostile, "\x16\x03\x01"}, Notes: []string{hostile},
+		}},
+	}, input("before", site(monday, 6, 1, 40)), input("after", site(tuesday, 2, 60, 90)))
 }
 
 func TestAWorsePeriodFailsAndNamesWhatGotWorse(t *testing.T) {
@@ -84,7 +89,7 @@ func TestAWorsePeriodFailsAndNamesWhatGotWorse(t *testing.T) {
 }
 
 func TestAPeriodLikeTheOneBeforePasses(t *testing.T) {
-	r := New(nil, Options{}, input("before", site(monday, 6, 5, 40)), input("after", site(tuesday, 3, 5, 40)))
+	r := New(Options{}, input("before", site(monday, 6, 5, 40)), input("after", site(tuesday, 3, 5, 40)))
 	if *r.Verdict != analysis.Pass {
 		t.Errorf("verdict %v: %s\n%+v", *r.Verdict, r.Why, r.Findings)
 	}
@@ -96,7 +101,7 @@ func TestAPeriodLikeTheOneBeforePasses(t *testing.T) {
 }
 
 func TestTwoSetsOfServersAtTheSameTimeAreComparedSideBySide(t *testing.T) {
-	r := New(nil, Options{}, input("before", site(monday, 1, 5, 40)), input("after", site(monday, 1, 60, 40)))
+	r := New(Options{}, input("before", site(monday, 1, 5, 40)), input("after", site(monday, 1, 60, 40)))
 	if *r.Verdict != analysis.Fail || !r.Concurrent || r.Findings[0].Test != analysis.Concurrent {
 		t.Errorf("concurrent %v, verdict %v: %s", r.Concurrent, *r.Verdict, r.Why)
 	}
@@ -107,11 +112,11 @@ func TestTooLittleIsInconclusive(t *testing.T) {
 	for i := range int64(20) {
 		few.Add(&accesslog.Record{Time: tuesday.Unix() + i, Status: 200, RequestTime: -1, UpstreamTime: -1})
 	}
-	r := New(nil, Options{}, input("before", few), input("after", few))
+	r := New(Options{}, input("before", few), input("after", few))
 	if *r.Verdict != analysis.Inconclusive || len(r.Why) == 0 {
 		t.Errorf("verdict %v: %q", *r.Verdict, r.Why)
 	}
-	r = New(nil, Options{}, input("before", new(traffic.Overview)), input("after", new(traffic.Overview)))
+	r = New(Options{}, input("before", new(traffic.Overview)), input("after", new(traffic.Overview)))
 	if *r.Verdict != analysis.Inconclusive || len(r.Why) == 0 {
 		t.Errorf("of nothing: verdict %v: %q", *r.Verdict, r.Why)
 	}
@@ -123,7 +128,7 @@ func TestTheNumbersAreThoseOfTheTraffic(t *testing.T) {
 		o.Add(&accesslog.Record{Time: monday.Unix() + int64(i), Status: status, RequestTime: int32(i), UpstreamTime: -1, Bytes: 100})
 	}
 	o.Add(&accesslog.Record{Status: 200, RequestTime: -1, UpstreamTime: -1, Bytes: -1})
-	p := New(nil, Options{}, &Input{Name: "all", Counts: o}).Periods[0]
+	p := New(Options{}, &Input{Name: "all", Counts: o}).Periods[0]
 	got := map[string]int64{}
 	for _, s := range p.Statuses {
 		got[s.Name] = s.N
@@ -283,7 +288,7 @@ func TestAScriptThatGotInDoesNotRun(t *testing.T) {
 func TestThePageReadsWithoutScripts(t *testing.T) {
 	b := newBrowser(t)
 	b.do("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
-	one := page(t, New(nil, Options{}, input("all", site(monday, 1, 5, 40))))
+	one := page(t, New(Options{}, input("all", site(monday, 1, 5, 40))))
 	b.open(one)
 	var got struct{ Rows, Canvases int }
 	b.do("Emulation.setScriptExecutionDisabled", map[string]any{"value": false}, nil)

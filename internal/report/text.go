@@ -72,7 +72,13 @@ func (r *Report) Text(w io.Writer, columns int) {
 		if !p.From.IsZero() {
 			when = clock(p.From) + " to " + clock(p.To)
 		}
-		fmt.Fprintf(w, "%-7s %s, %s\n", p.Name, when, printable(files(p.Files), max(20, columns-55)))
+		fmt.Fprintf(w, "%-7s %s\n", p.Name, when)
+	}
+	for _, read := range r.Readings {
+		fmt.Fprintf(w, "%-7s %s: %s lines\n", "read", Printable(files(read.Files), max(20, columns-35)), thousands(read.Lines))
+		for _, note := range read.Notes {
+			hang(w, "        ", note, columns)
+		}
 	}
 	fmt.Fprintln(w)
 	r.textNumbers(w, two)
@@ -90,11 +96,14 @@ func (r *Report) Text(w io.Writer, columns int) {
 		if p.Untimed > 0 {
 			fmt.Fprintf(w, "\n%s: the format tells no time of %s requests: they are counted, and in no plot and no test\n", p.Name, thousands(p.Untimed))
 		}
-		if p.Lines.Malformed > 0 {
-			fmt.Fprintf(w, "\n%s: %s of %s lines fit no format, such as\n", p.Name, thousands(p.Lines.Malformed), thousands(p.Lines.Read))
-			for _, s := range p.Lines.Samples[:min(len(p.Lines.Samples), textSamples)] {
-				fmt.Fprintf(w, "  %s\n", printable(s, columns-2))
-			}
+	}
+	for _, read := range r.Readings {
+		if read.Malformed == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s of %s lines fit no format, such as\n", thousands(read.Malformed), thousands(read.Lines))
+		for _, s := range read.Samples[:min(len(read.Samples), textSamples)] {
+			fmt.Fprintf(w, "  %s\n", Printable(s, columns-2))
 		}
 	}
 }
@@ -137,7 +146,7 @@ func (r *Report) textURIs(w io.Writer, two bool, columns int) {
 		if two {
 			fmt.Fprintf(w, "%8s ", thousands(u.Before))
 		}
-		fmt.Fprintf(w, "%8s  %s\n", thousands(u.After), printable(u.URI, columns-20))
+		fmt.Fprintf(w, "%8s  %s\n", thousands(u.After), Printable(u.URI, columns-20))
 	}
 }
 
@@ -155,7 +164,7 @@ func textGroupList(w io.Writer, title string, list []Group, two bool, columns in
 			}
 			fmt.Fprintln(w)
 		}
-		name := printable(g.Name, max(20, columns-70))
+		name := Printable(g.Name, max(20, columns-70))
 		if two {
 			fmt.Fprintf(w, "  %s: %s (%s → %s requests)\n", name, g.Changed, thousands(g.Before.Requests), thousands(g.After.Requests))
 			continue
@@ -186,7 +195,7 @@ func (r *Report) textErrors(w io.Writer, two bool, columns int) {
 		if two {
 			fmt.Fprintf(w, "%8s ", thousands(c.Before))
 		}
-		fmt.Fprintf(w, "%8s  %-6s %s\n", thousands(c.After), c.Level, printable(c.Template, columns-28))
+		fmt.Fprintf(w, "%8s  %-6s %s\n", thousands(c.After), c.Level, Printable(c.Template, columns-28))
 	}
 	if more := len(r.ErrorLog) - textClasses; more > 0 {
 		fmt.Fprintf(w, "%s more classes: -o json and --html have them\n", thousands(int64(more)))
@@ -205,7 +214,7 @@ func files(list []string) string {
 func hang(w io.Writer, head, text string, columns int) {
 	margin := strings.Repeat(" ", utf8.RuneCountInString(head))
 	line, length := head, len(margin)
-	for i, word := range strings.Fields(printable(text, 10_000)) {
+	for i, word := range strings.Fields(Printable(text, 10_000)) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case i == 0:

@@ -70,8 +70,8 @@ func bytesWords(n float64) string {
 
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// printable is text of a log for a terminal: nginx escapes what is no text, but not with escape=none.
-func printable(s string, most int) string {
+// Printable is text of a log for a terminal: nginx escapes what is no text, but not with escape=none.
+func Printable(s string, most int) string {
 	runes := []rune(strings.ToValidUTF8(s, "�"))
 	cut := len(runes) > most
 	if cut {
