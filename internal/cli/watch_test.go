@@ -92,6 +92,7 @@ func TestWhatWasWatchedOutlivesTheWatcher(t *testing.T) {
 		t.Errorf("%s", r)
 	}
 	h.must(0, "resume", "--detach")
+	h.eventually("the gate again", func() bool { return h.full().Gate.Length > 0 })
 	after := h.full().Gate
 	if after.Length != before.Length || after.Watched < before.Watched || after.Paused == nil || !after.Paused.NoRollback {
 		t.Errorf("after the kill: %s of %s, paused %v; before: %s of %s", after.Watched, after.Length, after.Paused, before.Watched, before.Length)
@@ -117,16 +118,20 @@ func TestAHeldGateSaysWhyWhenNobodyIsAtWork(t *testing.T) {
 	}
 }
 
-// watch in the background, off a terminal: its lines go to the returned buffer.
-func (h *host) watch(args ...string) (*exec.Cmd, *bytes.Buffer) {
+// watch in the background, off a terminal: what it tells goes to a file.
+func (h *host) watch(args ...string) (cmd *exec.Cmd, told func() string) {
 	h.t.Helper()
-	cmd := exec.CommandContext(h.t.Context(), graftPath(), append(args, "--state-dir", h.state)...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	file, err := os.Create(filepath.Join(h.t.TempDir(), "told"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer file.Close()
+	cmd = exec.CommandContext(h.t.Context(), graftPath(), append(args, "--state-dir", h.state)...)
+	cmd.Stdout, cmd.Stderr = file, file
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
-	return cmd, &out
+	return cmd, func() string { return h.read(file.Name()) }
 }
 
 func TestWatchTellsAMigrationToItsEnd(t *testing.T) {
@@ -134,20 +139,21 @@ func TestWatchTellsAMigrationToItsEnd(t *testing.T) {
 	runs, _ := h.openGate()
 	text, lines := h.watch("watch")
 	jsonl, events := h.watch("watch", "-o", "jsonl")
+	h.eventually("the gate is told", func() bool { return strings.Contains(lines(), "gate: inconclusive, watched for") })
 	h.must(0, "watch", "pass", "--reason", "for the test")
 	h.eventuallyPhase("parked")
 	h.must(0, "rollback")
 	_, _, _ = runs.Wait(), text.Wait(), jsonl.Wait()
 	if code := text.ProcessState.ExitCode(); code != 5 {
-		t.Errorf("exit %d, want 5: %s", code, lines)
+		t.Errorf("exit %d, want 5: %s", code, lines())
 	}
 	for _, want := range []string{"gate: inconclusive", "asked to pass, by root: for the test", "gate: pass: passed by hand", "WINCH to the old master", "turning back: the operator asked for it", "rolled back: the operator asked for it"} {
-		if !strings.Contains(lines.String(), want) {
-			t.Errorf("%q is not told:\n%s", want, lines)
+		if !strings.Contains(lines(), want) {
+			t.Errorf("%q is not told:\n%s", want, lines())
 		}
 	}
 	steps := make(map[string]bool)
-	for line := range strings.Lines(events.String()) {
+	for line := range strings.Lines(events()) {
 		var e struct{ Step string }
 		if json.Unmarshal([]byte(line), &e) == nil {
 			steps[e.Step] = true
@@ -155,7 +161,7 @@ func TestWatchTellsAMigrationToItsEnd(t *testing.T) {
 	}
 	for _, want := range []string{"stage", "baseline", "start", "gate", "asked", "park", "turn", "end"} {
 		if !steps[want] {
-			t.Errorf("no event of step %s:\n%s", want, events)
+			t.Errorf("no event of step %s:\n%s", want, events())
 		}
 	}
 	if r := h.must(5, "watch", h.status().Migration); !strings.Contains(r.stdout, "WINCH to the old master") {
