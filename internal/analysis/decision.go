@@ -118,7 +118,7 @@ func (s *Steady) Judge(e Evidence, p Policy) Decision {
 			continue
 		}
 		f := k.Finding
-		f.Words = fmt.Sprintf("%s (seen until %s ago)", f.Words, gone.Round(time.Second))
+		f.Words = fmt.Sprintf("%s (last seen %s ago)", f.Words, gone.Round(time.Second))
 		e.Findings = append(slices.DeleteFunc(slices.Clone(e.Findings), func(g Finding) bool { return same(f, g) }), f)
 	}
 	return Judge(e, p)

@@ -121,7 +121,7 @@ func (m *Monitor) shape() float64 {
 // wealth is A's e-value, the blocks that may still grow included.
 func (m *Monitor) wealth() float64 {
 	now := m.engine
-	for block := max(0, m.newest+1-open); block <= m.newest; block++ {
+	for block := max(m.newest+1-open, 0); block <= m.newest; block++ { // 0: nothing was counted yet
 		if c := m.pending[block%open]; c.Total > 0 || c.Bad > 0 {
 			now.bet(float64(c.Bad), m.most(block, c), m.shape(), 0)
 		}

@@ -294,3 +294,11 @@ func LoadHistory(path string) (*History, error) {
 	}
 	return h, nil
 }
+
+// String says it in a line.
+func (p Progress) String() string {
+	if p.Size == 0 {
+		return "reading the days before"
+	}
+	return fmt.Sprintf("reading the days before: %d %% of %d MB, about %s left", 100*p.Read/p.Size, p.Size>>20, p.Left.Round(time.Second))
+}

@@ -148,7 +148,8 @@ type probing struct {
 	was5xx bool // so it answered before
 
 	connection *probe.Connection
-	side       analysis.Side // who has the kept connection
+	side       analysis.Side // who has the connection, or gave the last answer
+	missing    int           // tries since the last one that the new binary answered for certain
 
 	mu       sync.Mutex // guards all below
 	former   *former
@@ -172,6 +173,9 @@ func newProbing(t Target, b Before, s *sides, keeps bool) *probing {
 	return &probing{target: t, keeps: keeps, sides: s, was5xx: b.Status >= 500, former: newFormer(t, b),
 		tries: analysis.NewProbeTries(name, b.Asked), fates: map[probe.Fate]int64{}}
 }
+
+// missedTries are as many tries without the new binary as make it worth a hunt.
+const missedTries = 3
 
 // failurePause keeps a probe of a dead target from trying at once again and again.
 const failurePause = 10 * time.Millisecond
@@ -201,6 +205,13 @@ func (p *probing) run(ctx context.Context, due time.Time, interval time.Duration
 
 // try sends one request and takes its answer in.
 func (p *probing) try(ctx context.Context) probe.Fate {
+	if !p.keeps && p.missing >= missedTries {
+		if a, ok := p.sides.hunt(ctx, p.target.Target); ok {
+			p.side, p.missing = analysis.NewSide, 0
+			p.add(a)
+			return a.Fate
+		}
+	}
 	opened := p.connection == nil
 	var a probe.Answer
 	if opened {
@@ -212,6 +223,9 @@ func (p *probing) try(ctx context.Context) probe.Fate {
 		if opened || p.side == "" {
 			p.side = p.sides.of(p.connection, a, p.former.by)
 		}
+	}
+	if p.missing++; p.side == analysis.NewSide {
+		p.missing = 0
 	}
 	p.add(a)
 	if p.connection != nil && (!p.keeps || !p.connection.Reusable()) {

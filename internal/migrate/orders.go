@@ -31,6 +31,23 @@ type Order struct {
 	done chan<- error // told what became of it; may be nil
 }
 
+func (o Order) String() string {
+	text := "asked to " + o.Do
+	if o.Length != 0 {
+		text += " by " + o.Length.String()
+	}
+	if o.NoRollback {
+		text += " without rollback by comparison"
+	}
+	if o.By != "" {
+		text += ", by " + o.By
+	}
+	if o.Reason != "" {
+		text += ": " + o.Reason
+	}
+	return text
+}
+
 // Check tells what is wrong with an order.
 func (o Order) Check() error {
 	switch o.Do {
