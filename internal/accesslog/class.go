@@ -39,24 +39,40 @@ const (
 // errno, what nginx was doing to its upstream, OpenSSL's reason, the place of a Lua or PHP error, the
 // signal that ended a worker).
 func ClassOf(l ErrorLine) Class {
-	message := l.Message
-	if end := strings.Index(message, ", client: "); end >= 0 {
-		message = message[:end]
-	}
-	message = message[:min(len(message), maxMessage)]
+	message := withoutRequest(l.Message[:min(len(l.Message), maxMessage)])
 	var template string
 	if e, ok := ParseExit(message); ok {
 		template = exitTemplate(e)
 	} else if stderr, ok := strings.CutPrefix(message, `FastCGI sent in stderr: "`); ok {
-		template = phpTemplate(stderr, l.More)
+		template = phpTemplate(stderr)
 	} else if isLua(message) {
 		template = luaTemplate(message)
 	} else {
-		template = reworded(mask(message, variesInNginx))
+		template = reworded(withErrnoNames(mask(message, variesInNginx)))
 	}
 	template = shorten(template)
 	kind := kindOf(template)
 	return Class{idOf(template), kind, template}
+}
+
+// withoutRequest cuts off what nginx adds of the client, the server, the request. A client can put such
+// a mark into a path, which stands in quotes.
+func withoutRequest(message string) string {
+	const mark = ", client: "
+	end := strings.Index(message, mark)
+	if end < 0 {
+		return message
+	}
+	for at := end; ; {
+		if strings.Count(message[:at], `"`)%2 == 0 {
+			return message[:at]
+		}
+		next := strings.Index(message[at+1:], mark)
+		if next < 0 {
+			return message[:end]
+		}
+		at += 1 + next
+	}
 }
 
 // idOf leaves out an errno's text, which is the C library's.

@@ -45,6 +45,9 @@ func mask(message string, varies func(word, before string) bool) string {
 			continue
 		}
 		head, tail, _ := strings.Cut(word, core)
+		if strings.Contains(head, ":") { // "[::]:443"
+			head = ""
+		}
 		if with := bytes.TrimSuffix(out, []byte(" ")); head == "" && bytes.HasSuffix(with, []byte(masked)) {
 			out = append(with, tail...)
 		} else {
@@ -94,7 +97,7 @@ func errnoLength(text string) int {
 		return 0
 	}
 	i := 1
-	for i < len(text) && decimal(text[i]) {
+	for i < len(text) && isDigit(text[i]) {
 		i++
 	}
 	if i == 1 || i > 5 || !strings.HasPrefix(text[i:], ": ") || i+2 >= len(text) || !latin(text[i+2]) {
@@ -106,7 +109,7 @@ func errnoLength(text string) int {
 // variesInNginx tells whether a word of nginx's own messages is masked.
 func variesInNginx(word, before string) bool {
 	switch before {
-	case "code", "signal", "version": // "exited with code 2", "signal 17"
+	case "code", "signal": // "exited with code 2", "signal 17"
 		return len(word) > 3
 	}
 	switch {
@@ -116,7 +119,7 @@ func variesInNginx(word, before string) bool {
 	letters, inside := 0, false
 	for i := range len(word) {
 		switch c := word[i]; {
-		case decimal(c):
+		case isDigit(c):
 			return !isFunction(word)
 		case c == '/' || c == '@' || c == '%' || c == '=' || c == '\\' || c < ' ' || c >= 0x7f:
 			return true
@@ -126,7 +129,13 @@ func variesInNginx(word, before string) bool {
 			letters++
 		}
 	}
-	return inside && letters > 0 && !strings.Contains(word, "::") || len(word) >= 8 && hexadecimal(word)
+	return inside && letters > 0 && !strings.Contains(word, "::") || len(word) > 1 && hexadecimal(word) && !hexWords[word]
+}
+
+// hexWords are the words that could be numbers.
+var hexWords = map[string]bool{
+	"ad": true, "add": true, "added": true, "bad": true, "Bad": true, "be": true, "bed": true, "dead": true,
+	"decade": true, "face": true, "faced": true, "faded": true, "fed": true, "feed": true, "fd": true, "EAD": true, "AEAD": true,
 }
 
 // isFunction tells a system call or function, such as accept4() or pread64.
@@ -141,6 +150,9 @@ var syscalls = map[string]bool{"accept4": true, "pread64": true, "pwrite64": tru
 
 // isProtocol tells the versions that nginx speaks.
 func isProtocol(word string) bool {
+	if strings.HasPrefix(word, "http2_") || strings.HasPrefix(word, "http3_") {
+		return true // directives
+	}
 	for _, prefix := range [...]string{"HTTP/", "TLSv", "SSLv"} {
 		if rest, ok := strings.CutPrefix(word, prefix); ok {
 			return len(rest) <= 3
@@ -152,8 +164,6 @@ func isProtocol(word string) bool {
 	}
 	return false
 }
-
-func decimal(c byte) bool { return '0' <= c && c <= '9' }
 
 func latin(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 

@@ -55,7 +55,6 @@ func sslReason(text string) string {
 
 // sslReasons are reasons that OpenSSL has renamed.
 var sslReasons = map[string]string{
-	"bad key share":        "no suitable key share", // 1.1.1: of a client without a common group
-	"no such file":         "No such file or directory",
-	"unsupported protocol": "unsupported protocol",
+	"unknown protocol": "unsupported protocol", // 1.1.0: SSL23_GET_CLIENT_HELLO is gone
+	"parse tlsext":     "bad extension",        // 1.1.1
 }

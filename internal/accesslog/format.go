@@ -3,10 +3,8 @@ package accesslog
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -231,11 +229,7 @@ func (f *Format) unescape(text []byte) string {
 		return string(text)
 	}
 	if f.quote == quoteJSON {
-		var s string
-		if err := json.Unmarshal(slices.Concat([]byte{'"'}, text, []byte{'"'}), &s); err == nil {
-			return s
-		}
-		return string(text)
+		return unescapeJSON(text)
 	}
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {

@@ -67,8 +67,8 @@ var (
 		rapid.StringMatching(`[ ",:|-]{0,12}`))
 )
 
-// written is a format and a line that nginx might have written in it, or another one near it.
-func written(t *rapid.T) (format, escape, line string) {
+// drawLine draws a format and a line that nginx might have written in it, or another one near it.
+func drawLine(t *rapid.T) (format, escape, line string) {
 	escape = rapid.SampledFrom([]string{"default", "json", "none"}).Draw(t, "escape")
 	known := map[string]string{
 		"combined": combined,
@@ -153,7 +153,7 @@ func agree(t interface{ Fatalf(string, ...any) }, f *Format, c *clock, line stri
 func TestThePlanFindsWhatTheMatcherFinds(t *testing.T) {
 	planned, lines := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		format, escape, line := written(t)
+		format, escape, line := drawLine(t)
 		f, err := Compile(format, escape)
 		if err != nil {
 			t.Fatal(err)

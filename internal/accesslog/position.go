@@ -16,6 +16,10 @@ type Position struct {
 	FilePosition // in the file at the path
 	// Rotated are the files that were at the path before and are still read, oldest first.
 	Rotated []FilePosition `json:"rotated,omitempty"`
+	// Newest is when the newest file was created that was taken up: younger ones are news.
+	Newest int64 `json:"newest,omitempty"`
+	// Past are the heads of what copytruncate has put elsewhere, so that it is not taken for news.
+	Past []Head `json:"past,omitempty"`
 }
 
 // FilePosition is a place in one file, which outlives a rename of it.
@@ -23,6 +27,7 @@ type FilePosition struct {
 	procfs.FileID
 	Offset int64 `json:"offset"` // of the first byte not yet handed over
 	Head   Head  `json:"head,omitzero"`
+	Born   int64 `json:"born,omitempty"` // when the file was created, Unix nanoseconds; 0: not told
 }
 
 // headSize is how much of a file's beginning tells it from others: some five lines with their times.

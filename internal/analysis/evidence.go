@@ -71,6 +71,10 @@ type Evidence struct {
 	// Findings are what the tests and the rules say of each signal.
 	Findings []Finding `json:"findings,omitempty"`
 
+	// Attribution tells how requests and lines were told apart by generation, and whether both
+	// generations were sent like traffic.
+	Attribution []string `json:"attribution,omitempty"`
+
 	// Unobserved lists what the gate could not look at, and why: logs that go to syslog, say.
 	Unobserved []string `json:"unobserved,omitempty"`
 }

@@ -62,3 +62,13 @@ func (p Policy) asksForNothing() bool {
 // Hard tells whether an alarm of the signal is beyond doubt and cannot wait: processes that crash, answers
 // that are lost. Such an alarm acts inside a blackout, too.
 func (s Signal) Hard() bool { return s == WorkerExits || s == Restarts || s == Probes }
+
+// Compared tells whether the signal is K bad of N, held against the time before or the old workers with
+// a margin. The others are counted events.
+func (s Signal) Compared() bool {
+	switch s {
+	case Errors5xx, Errors4xx, ClientClosed, UpstreamErrors, SlowP95, SlowP99, UpstreamSlow, ErrorLines, Probes, Lua, Certificate:
+		return true
+	}
+	return false
+}

@@ -50,7 +50,7 @@ func (e Events) rule(signal Signal, what string, least int) Finding {
 	switch {
 	case worst >= max(least, usual+1), f.Evidence >= eventNeeded:
 		f.State = Alarm
-	case len(e.At) > 0:
+	case worst >= least, f.Evidence >= math.Sqrt(eventNeeded):
 		f.State = Suspect
 	case e.Watched <= 0:
 		f.State = TooLittle
@@ -116,13 +116,16 @@ const (
 // come so often that the time before would hardly have been without them.
 func UnseenRule(signal Signal, u Unseen) Finding {
 	f := Finding{
-		Signal: signal, Scope: u.Class, Test: Rule, State: Suspect, Since: u.First,
+		Signal: signal, Scope: u.Class, Test: Rule, State: Quiet, Since: u.First,
 		After: Count{Bad: u.Lines}, Needed: unseenNeeded,
 	}
 	after := math.Max(u.After.Seconds(), 1)
 	f.Evidence = math.Exp(math.Min(float64(u.Seconds)*math.Log((u.Before.Seconds()+after)/after), 60))
-	if u.Severe || u.Seconds >= unseenSeconds && f.Evidence >= unseenNeeded {
+	switch {
+	case u.Severe, u.Seconds >= unseenSeconds && f.Evidence >= unseenNeeded:
 		f.State = Alarm
+	case u.Seconds >= unseenSeconds && f.Evidence >= math.Sqrt(unseenNeeded):
+		f.State = Suspect
 	}
 	f.Words = fmt.Sprintf("the error log has a class of lines (%s) that only the new binary writes: %d in %s, in %d different seconds; none in %s before: %s",
 		u.Level, u.Lines, round(u.After), u.Seconds, round(u.Before), u.Sample)
@@ -294,7 +297,7 @@ func (g Growth) rule(l growthLimits) Finding {
 		f.Words += fmt.Sprintf(", old ones by %s meanwhile", l.show(meanwhile))
 	case now >= l.factor*usual && now-usual >= l.floor:
 		f.State = Alarm
-	default:
+	case now >= usual+l.floor:
 		f.State = Suspect
 	}
 	return f

@@ -27,19 +27,19 @@ func TestWorkersThatEndByASignal(t *testing.T) {
 		"nothing was watched":                {Events{}, TooLittle},
 		"the first where there was none":     {Events{At: after(1), Watched: time.Minute, BeforeKnown: day}, Alarm},
 		"the first, nothing known":           {Events{At: after(1), Watched: time.Minute}, Alarm},
-		"one where there was one":            {Events{At: after(1), Watched: time.Minute, Before: after(-600), BeforeKnown: day}, Suspect},
+		"one where there was one":            {Events{At: after(1), Watched: time.Minute, Before: after(-600), BeforeKnown: day}, Quiet},
 		"two in ten minutes":                 {Events{At: after(1, 10), Watched: 10 * time.Minute, Before: after(-600), BeforeKnown: day}, Alarm},
-		"two in eleven minutes":              {Events{At: after(1, 12.1), Watched: day, Before: after(-600), BeforeKnown: day}, Suspect},
+		"two in eleven minutes":              {Events{At: after(1, 12.1), Watched: day, Before: after(-600), BeforeKnown: day}, Quiet},
 		"two in ten minutes, as before":      {Events{At: after(1, 10), Watched: day, Before: after(-600, -599), BeforeKnown: day}, Suspect},
 		"three in ten minutes, two before":   {Events{At: after(1, 2, 3), Watched: day, Before: after(-600, -599), BeforeKnown: day}, Alarm},
 		"now and then, far more than before": {Events{At: after(1, 20, 40, 60, 80), Watched: 2 * time.Hour, Before: after(-600), BeforeKnown: day}, Alarm},
-		"now and then, as before":            {Events{At: after(1, 800, 1600), Watched: day, Before: after(-2000, -1000, -10), BeforeKnown: day}, Suspect},
+		"now and then, as before":            {Events{At: after(1, 800, 1600), Watched: day, Before: after(-2000, -1000, -10), BeforeKnown: day}, Quiet},
 	} {
 		if got := ExitRule(c.events); got.State != c.want || got.Signal != WorkerExits {
 			t.Errorf("%s: %+v, want %q", name, got, c.want)
 		}
 	}
-	if got := RestartRule(Events{At: after(1, 2), Watched: time.Hour}); got.State != Suspect {
+	if got := RestartRule(Events{At: after(1, 2), Watched: time.Hour}); got.State != Quiet {
 		t.Errorf("two restarts: %+v", got)
 	}
 	if got := RestartRule(Events{At: after(1, 2, 3), Watched: time.Hour}); got.State != Alarm {
@@ -75,13 +75,13 @@ func TestAClassNeverSeenBefore(t *testing.T) {
 		want   State
 	}{
 		"severe, once":                    {Unseen{Severe: true, Lines: 1, Seconds: 1, After: time.Minute}, Alarm},
-		"often, in one second":            {Unseen{Lines: 1000, Seconds: 1, After: time.Minute, Before: 48 * time.Hour}, Suspect},
-		"twice":                           {Unseen{Lines: 2, Seconds: 2, After: time.Minute, Before: 48 * time.Hour}, Suspect},
+		"often, in one second":            {Unseen{Lines: 1000, Seconds: 1, After: time.Minute, Before: 48 * time.Hour}, Quiet},
+		"twice":                           {Unseen{Lines: 2, Seconds: 2, After: time.Minute, Before: 48 * time.Hour}, Quiet},
 		"again and again":                 {Unseen{Lines: 5, Seconds: 3, After: time.Minute, Before: 48 * time.Hour}, Alarm},
-		"again and again, little known":   {Unseen{Lines: 5, Seconds: 5, After: time.Minute, Before: time.Minute}, Suspect},
+		"again and again, little known":   {Unseen{Lines: 5, Seconds: 5, After: time.Minute, Before: time.Minute}, Quiet},
 		"very often, little known":        {Unseen{Lines: 50, Seconds: 20, After: time.Minute, Before: time.Minute}, Alarm},
-		"very often, nothing known":       {Unseen{Lines: 50, Seconds: 50, After: time.Minute}, Suspect},
-		"three times in a day, one known": {Unseen{Lines: 3, Seconds: 3, After: 24 * time.Hour, Before: 24 * time.Hour}, Suspect},
+		"very often, nothing known":       {Unseen{Lines: 50, Seconds: 50, After: time.Minute}, Quiet},
+		"three times in a day, one known": {Unseen{Lines: 3, Seconds: 3, After: 24 * time.Hour, Before: 24 * time.Hour}, Quiet},
 	} {
 		if got := UnseenRule(Lua, c.unseen); got.State != c.want {
 			t.Errorf("%s: %+v, want %q", name, got, c.want)
@@ -160,7 +160,8 @@ func TestALeakIsToldFromWarmingUp(t *testing.T) {
 		"short":                         {usage(28*time.Second, func(s float64) float64 { return s * 10 * mb }), steadyOld, TooLittle},
 		"a leak":                        {usage(5*time.Minute, func(s float64) float64 { return 20*mb + s*mb + saw(s) }), steadyOld, Alarm},
 		"a fast leak":                   {usage(32*time.Second, func(s float64) float64 { return 20*mb + s*4*mb }), steadyOld, Alarm},
-		"not yet beyond the old":        {usage(time.Minute, func(s float64) float64 { return 10*mb + s*mb/2 }), steadyOld, Suspect},
+		"not yet beyond the old":        {usage(time.Minute, func(s float64) float64 { return 10*mb + s*mb/2 }), steadyOld, Quiet},
+		"a little beyond the old":       {usage(time.Minute, func(s float64) float64 { return 20*mb + s*mb*2/3 }), steadyOld, Suspect},
 		"still":                         {usage(5*time.Minute, func(s float64) float64 { return 40*mb + saw(s) }), steadyOld, Quiet},
 		"the old ones grow as well":     {usage(5*time.Minute, func(s float64) float64 { return 20*mb + s*mb }), usage(5*time.Minute, func(s float64) float64 { return 40*mb + s*mb }), Quiet},
 		"warming up to twice the size":  {usage(5*time.Minute, func(s float64) float64 { return 80 * mb * (s / (s + 20)) }), steadyOld, Quiet},

@@ -56,6 +56,7 @@ type upgrade struct {
 	inspect  nginx.Instance
 	before   map[string]analysis.Requests
 	targets  []Target
+	probes   []Target
 	baseline Baseline
 	old, new nginx.Tree
 }
@@ -371,7 +372,7 @@ func TestTheOldGenerationIsRememberedWhenItIsGone(t *testing.T) {
 	if _, err := fmt.Fprintf(log, "2026/11/03 10:15:42 [alert] %d#0: late\n", u.old.Accepting()[0].PID); err != nil {
 		t.Fatal(err)
 	}
-	e := w.Evidence()
+	e := u.waitFor(w, "the line", func(e analysis.Evidence) bool { return e.Old.Alert+e.New.Alert+e.Unknown.Alert > 0 })
 	if e.Old.Alert != 1 || e.New.Alert != 0 {
 		t.Errorf("old %+v, new %+v, unknown %+v", e.Old, e.New, e.Unknown)
 	}
@@ -403,7 +404,7 @@ func BenchmarkLook(b *testing.B) {
 	u := overlap(b, 0)
 	w := u.watch(0)
 	w.Stop()
-	if err := w.follow(); err != nil {
+	if err := w.follow(nil); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

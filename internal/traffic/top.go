@@ -73,9 +73,12 @@ func (t *Top) Merge(o *Top) {
 // Short is by how much a count may be too low.
 func (t *Top) Short() int64 { return t.short }
 
-// First are the n most frequent names, the most frequent first.
+// First are the n most frequent names, the most frequent first; all of them if n is negative.
 func (t *Top) First(n int) []Named {
 	all := t.sorted()
+	if n < 0 {
+		return all
+	}
 	return all[:min(n, len(all))]
 }
 
