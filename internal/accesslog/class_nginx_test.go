@@ -90,7 +90,7 @@ func TestClassesOfWhatARealNginxComplainsOf(t *testing.T) {
 			get(path, i)
 		}
 		send(t, inst.Addr("http"), fmt.Sprintf("POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", 100+i))
-		send(t, inst.Addr("https"), "\x16\x09\x09\x00\x05" + strings.Repeat("hello ", 50+i))
+		send(t, inst.Addr("https"), "\x16\x09\x09\x00\x05"+strings.Repeat("hello ", 50+i))
 	}
 	get("/limited?%d", 2)
 	workers, err := inst.Workers(inst.MasterPID)

@@ -115,7 +115,10 @@ func (w *Waker) event(watched bool) bool {
 			if w.concerns(e.Name) {
 				return true
 			}
-		case <-w.watcher.Errors: // the queue was full, or worse: look
+		case _, more := <-w.watcher.Errors: // the queue was full, or worse: look
+			if !more {
+				return false
+			}
 			return true
 		case <-retry:
 			return true
