@@ -17,13 +17,21 @@ const (
 // Judge says whether the evidence is enough and good: any fault fails the gate, whatever else is
 // missing; then anything missing leaves it inconclusive; then what the policy only warns of leaves it
 // degraded. Each reason stands for itself.
+//
+// Tests and rules decide as far as there are any. Of what none of them speaks, plainer bounds do: of the
+// shares of 5xx where neither days before nor requests told apart by worker are known, and of severe
+// lines where no rule has looked at them.
 func Judge(e Evidence, p Policy) Decision {
-	shares, found := e.shares(), weigh(e.Findings, p)
+	found := weigh(e.Findings, p)
+	var shares findings
+	if !e.tested(Errors5xx) && p.Action(Errors5xx) == Rollback {
+		shares = e.shares()
+	}
 	d := Decision{Warned: len(found.warned) > 0, Findings: sorted(e.Findings)}
 	bad, hard := e.faults()
 	switch bad, missing := slices.Concat(bad, shares.worse, found.fail), slices.Concat(e.gaps(p), shares.doubtful, found.missing, found.doubtful); {
 	case len(bad) > 0:
-		d.Verdict, d.Hard, d.Why = Fail, hard || found.hard, slices.Concat(bad, found.warned)
+		d.Verdict, d.Hard, d.Why = Fail, hard || found.hard, slices.Concat(bad, found.clues, found.warned)
 	case len(missing) > 0:
 		d.Verdict, d.Why = Inconclusive, slices.Concat(missing, found.warned)
 	case len(found.warned) > 0:
@@ -35,11 +43,28 @@ func Judge(e Evidence, p Policy) Decision {
 	return d
 }
 
+// tested tells whether a test of the signal as a whole had enough to go on.
+func (e Evidence) tested(s Signal) bool {
+	return slices.ContainsFunc(e.Findings, func(f Finding) bool {
+		return f.Signal == s && f.Scope == "" && f.Test != Rule && f.State != TooLittle
+	})
+}
+
+// ruled tells whether the rules for what is rare have looked: at crashes and at severe lines.
+func (e Evidence) ruled() bool {
+	return slices.ContainsFunc(e.Findings, func(f Finding) bool { return f.Signal == WorkerExits && f.Test == Rule })
+}
+
+// probed tells whether each probe's answers were looked at on their own.
+func (e Evidence) probed() bool {
+	return slices.ContainsFunc(e.Findings, func(f Finding) bool { return f.Signal == Probes && f.Test == Rule })
+}
+
 // good says what a passing gate rests on.
 func (e Evidence) good() []string {
 	why := []string{
-		fmt.Sprintf("watched for %s: no worker crashed, no alert", e.Watched.Round(time.Second)),
-		fmt.Sprintf("%d probes answered, none lost", e.Probes),
+		fmt.Sprintf("watched for %s: %d processes crashed, %d emerg or alert lines", e.Watched.Round(time.Second), len(e.NewCrashes), e.New.Emerg+e.New.Alert),
+		fmt.Sprintf("%d probes answered, %d lost", e.Probes, e.ProbesLost),
 	}
 	if e.Logged {
 		why = append(why, "5xx: "+change(e.Before.sample(), e.After))
@@ -49,13 +74,37 @@ func (e Evidence) good() []string {
 	if e.Familiar > 0 {
 		why = append(why, fmt.Sprintf("%d severe lines of the new binary are such as the old one wrote, and do not count", e.Familiar))
 	}
-	return append(why, e.Unobserved...)
+	for _, f := range e.Findings {
+		if f.Signal == Errors5xx && f.Scope == "" && f.Power != "" && f.Test == Sequential {
+			why = append(why, "5xx: "+f.Power+" would not be seen")
+		}
+	}
+	return slices.Concat(why, e.Attribution, e.Unobserved)
 }
 
-// faults lists what speaks against the new binary, access logs and findings apart. Crashes and lost
-// probes are hard.
+// faults lists what speaks against the new binary, as far as no test and no rule speaks of it. Crashes and
+// lost probes are hard.
 func (e Evidence) faults() (bad []string, hard bool) {
-	hard = len(e.NewCrashes) > 0 || e.ProbesLost > 0
+	if !e.ruled() {
+		bad, hard = e.severe(), len(e.NewCrashes) > 0
+	}
+	if e.probed() {
+		return bad, hard
+	}
+	if e.ProbesLost > 0 {
+		hard = true
+		bad = append(bad, fmt.Sprintf("%d of %d probes were lost%s", e.ProbesLost, e.Probes+e.ProbesLost, firstOf(e.ProbeNotes)))
+	}
+	probes := Requests{e.Probes, e.Probes5xx}
+	if probes.Errors5xx >= minErrors && probes.Share() >= badProbes || sudden(0, e.RecentProbes, minDoubt) {
+		bad = append(bad, fmt.Sprintf("%d of %d probes were answered with 5xx though they were not before, %d of the last %d",
+			e.Probes5xx, e.Probes, e.RecentProbes.Errors5xx, e.RecentProbes.Total))
+	}
+	return bad, hard
+}
+
+// severe are crashes and severe lines.
+func (e Evidence) severe() (bad []string) {
 	if n := len(e.NewCrashes); n > 0 {
 		bad = append(bad, fmt.Sprintf("%d of the new master's processes crashed: %s", n, e.NewCrashes[0]))
 	}
@@ -65,15 +114,7 @@ func (e Evidence) faults() (bad []string, hard bool) {
 	if e.New.Crit >= critPerNew && e.New.Crit > 2*e.Old.Crit {
 		bad = append(bad, fmt.Sprintf("%d crit lines of the new binary in the error log, %d of the old%s", e.New.Crit, e.Old.Crit, firstOf(e.Sample)))
 	}
-	if e.ProbesLost > 0 {
-		bad = append(bad, fmt.Sprintf("%d of %d probes were lost%s", e.ProbesLost, e.Probes+e.ProbesLost, firstOf(e.ProbeNotes)))
-	}
-	probes := Requests{e.Probes, e.Probes5xx}
-	if probes.Errors5xx >= minErrors && probes.Share() >= badProbes || sudden(0, e.RecentProbes, minDoubt) {
-		bad = append(bad, fmt.Sprintf("%d of %d probes were answered with 5xx though they were not before, %d of the last %d",
-			e.Probes5xx, e.Probes, e.RecentProbes.Errors5xx, e.RecentProbes.Total))
-	}
-	return bad, hard
+	return bad
 }
 
 // findings are the comparisons of the access logs in words.
@@ -141,7 +182,7 @@ func (e Evidence) gaps(p Policy) []string {
 	if e.ProbesUnsent*unsentShare > e.Probes {
 		missing = append(missing, fmt.Sprintf("%d probes could not be sent from here%s", e.ProbesUnsent, firstOf(e.ProbeNotes)))
 	}
-	if probes := (Requests{e.Probes, e.Probes5xx}); probes.Errors5xx >= minDoubt && probes.Share() >= badProbes {
+	if probes := (Requests{e.Probes, e.Probes5xx}); !e.probed() && probes.Errors5xx >= minDoubt && probes.Share() >= badProbes {
 		missing = append(missing, fmt.Sprintf("%d of %d probes were answered with 5xx", e.Probes5xx, e.Probes))
 	}
 	return missing

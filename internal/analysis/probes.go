@@ -51,7 +51,7 @@ const (
 	lostMinute   = 2    // losses within a minute
 	lostWindow   = 3    // losses within the window
 	lostFlaky    = 5    // losses of a target that lost some before, and twice the share
-	differBeside = 3    // differing answers of the new binary in a row, while the old one answers as before
+	differBeside = 3    // differing answers of the new binary in a row, while the old one still answers as before
 	differAlone  = 5    // the same without an old one, of grave ones
 	differOften  = 5    // differing answers within the window, not in a row …
 	differShare  = 0.10 // … and their share
@@ -109,14 +109,18 @@ type sight struct {
 	old, young struct{ good, differ int } // answers; those of nobody known are young
 	inRow      int                        // young answers that differ, the last ones
 	graveInRow int
-	lastDiffer ProbeTry
-	grave      int
-	attributed bool // one at least was the new binary's for certain
-	notNew     int  // young ones of nobody known
+	// The old binary's answers that are as before, since that row began, and since the first young one
+	// that differs: it is at the same time that both are compared. Content that changes under both
+	// makes the earlier ones worthless.
+	oldInRow, oldSince int
+	lastDiffer         ProbeTry
+	grave              int
+	attributed         bool // one at least was the new binary's for certain
 }
 
 func (p *ProbeTries) see(now time.Time) sight {
 	var s sight
+	known := slices.ContainsFunc(p.tries, func(t ProbeTry) bool { return t.By != "" && now.Sub(t.At) <= probeWindow })
 	for _, t := range p.tries {
 		if now.Sub(t.At) > probeWindow {
 			continue
@@ -140,14 +144,26 @@ func (p *ProbeTries) see(now time.Time) sight {
 			side.differ++
 		}
 		if t.By == OldSide {
+			if t.Differs == "" && s.inRow > 0 {
+				s.oldInRow++
+			}
+			if t.Differs == "" && s.young.differ > 0 {
+				s.oldSince++
+			}
 			continue
 		}
 		s.attributed = s.attributed || t.By == NewSide
-		if t.By == "" {
-			s.notNew++
+		if t.By == "" && known { // it may be either's, and so belongs to no row
+			if t.Grave {
+				s.grave++
+			}
+			if t.Differs != "" {
+				s.lastDiffer = t
+			}
+			continue
 		}
 		if t.Differs == "" {
-			s.inRow, s.graveInRow = 0, 0
+			s.inRow, s.graveInRow, s.oldInRow = 0, 0, 0
 			continue
 		}
 		s.inRow++
@@ -202,13 +218,13 @@ func (p *ProbeTries) differs(s sight) (State, string) {
 	switch {
 	case s.old.differ > 0 && 2*s.old.differ >= s.old.good: // it is not the new binary that does this
 		return Suspect, words
-	case s.attributed && s.old.good > 0 && s.inRow >= differBeside:
+	case s.attributed && s.oldInRow > 0 && s.inRow >= differBeside:
 		return Alarm, words
-	case s.attributed && s.old.good >= differOften && s.old.differ == 0 && often:
+	case s.attributed && s.oldSince >= differOften && s.old.differ == 0 && often:
 		return Alarm, words
 	case s.graveInRow >= differAlone, s.grave >= differOften && often:
 		return Alarm, words
-	case s.lastDiffer.Grave || s.attributed && s.old.good > 0:
+	case s.lastDiffer.Grave || s.attributed && s.oldSince > 0:
 		return Suspect, words
 	}
 	return Suspect, words + "; without the old binary beside it this may be new content"

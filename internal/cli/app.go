@@ -105,7 +105,7 @@ func (a *app) root() *cobra.Command {
 	})
 	root.AddCommand(
 		a.inspectCommand(), a.buildCommand(), a.artifactCommand(), a.planCommand(), a.rehearseCommand(), a.applyCommand(), a.migrateCommand(),
-		a.resumeCommand(), a.finishCommand(), a.rollbackCommand(), a.statusCommand(), a.historyCommand(),
+		a.resumeCommand(), a.finishCommand(), a.rollbackCommand(), a.statusCommand(), a.watchCommand(), a.policyCommand(), a.historyCommand(),
 		a.probeCommand(), a.analyzeCommand(), a.trapsCommand(), a.versionCommand(),
 	)
 	root.SuggestionsMinimumDistance = 2

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"graft/internal/artifact"
+	"graft/internal/gate"
 	"graft/internal/journal"
 	"graft/internal/migrate"
 	"graft/internal/nginx"
@@ -23,7 +25,8 @@ type runFlags struct {
 	options migrate.Options // as the flags have it
 	file    string          // the policy's; flags override it
 	detach  bool
-	bare    bool // without a rehearsal
+	bare    bool     // without a rehearsal
+	probes  []string // URLs
 }
 
 func (r *runFlags) add(cmd *cobra.Command) {
@@ -37,6 +40,7 @@ func (r *runFlags) add(cmd *cobra.Command) {
 	f.StringVar((*string)(&p.Degraded), "degraded", string(p.Degraded), "where a gate sees what the policy only warns of: hold, proceed or rollback")
 	f.Int64Var(&p.Minimum.Requests, "min-requests", p.Minimum.Requests, "requests in the access log that a gate asks for")
 	f.Float64Var(&p.Probes.Rate, "probe-rate", p.Probes.Rate, "graft's own requests per second and listening address")
+	f.StringArrayVar(&r.probes, "probe", nil, "a `URL` to probe besides what the configuration serves; may be given several times")
 	f.DurationVar(&o.Patience, "patience", o.Patience, "how long a new master's start, or workers coming and going, may take")
 	f.BoolVar(&o.NoPackageGuard, "no-package-guard", false, "let the package manager overwrite the binary and restart nginx meanwhile")
 	f.BoolVar(&r.detach, "detach", false, "go on in the background, whatever happens to this terminal")
@@ -71,6 +75,15 @@ func (r *runFlags) settle(cmd *cobra.Command, before migrate.Options) error {
 		}
 	}
 	o.Stay = given.Stay
+	for _, url := range r.probes {
+		spec, err := gate.ParseProbe(url)
+		if err != nil {
+			return failf(CodeUsage, "", "--probe: %w", err)
+		}
+		if !slices.ContainsFunc(o.Policy.Probes.URLs, func(have gate.ProbeSpec) bool { return have.URL == url }) {
+			o.Policy.Probes.URLs = append(o.Policy.Probes.URLs, spec)
+		}
+	}
 	r.options = o
 	switch o.Until {
 	case migrate.Overlap, migrate.Parked, migrate.Finished:

@@ -102,6 +102,11 @@ func detachedArgs(flags *pflag.FlagSet, plan string) []string {
 		if path, err := filepath.Abs(f.Value.String()); f.Name == "policy" && err == nil {
 			command = append(command, "--policy="+path) // it is read from another directory
 		}
+		if urls, err := flags.GetStringArray("probe"); f.Name == "probe" && err == nil {
+			for _, url := range urls {
+				command = append(command, "--probe="+url)
+			}
+		}
 		if slices.Contains(known, f.Name) {
 			command = append(command, "--"+f.Name+"="+f.Value.String())
 		}

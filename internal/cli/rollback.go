@@ -272,7 +272,7 @@ func (a *app) answerStatus(rec migrate.Record) error {
 	if err != nil {
 		return err
 	}
-	return a.answer(status, func(w io.Writer) { showStatus(w, status) })
+	return a.answer(status, func(w io.Writer) { a.showStatus(w, status) })
 }
 
 // look is the status of the migration that this host is in, or was in last. at is migrate.Look, or looks

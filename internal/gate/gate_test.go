@@ -56,6 +56,7 @@ type upgrade struct {
 	inspect  nginx.Instance
 	before   map[string]analysis.Requests
 	targets  []Target
+	probes   []Target
 	baseline Baseline
 	old, new nginx.Tree
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -288,8 +289,16 @@ func LoadHistory(path string) (*History, error) {
 	if err := json.Unmarshal(data, h); err != nil {
 		return nil, fmt.Errorf("read what is kept of the days before: %s: %w", path, err)
 	}
-	if h.Scopes == nil || h.Errors == nil || len(h.Series) != len(h.Scopes.List) || len(h.Series) == 0 {
+	if h.Scopes == nil || h.Errors == nil || len(h.Series) != len(h.Scopes.List) || len(h.Series) == 0 || slices.Contains(h.Series, nil) {
 		return nil, fmt.Errorf("read what is kept of the days before: %s: %w", path, errors.New("its parts do not belong together"))
 	}
 	return h, nil
+}
+
+// String says it in a line.
+func (p Progress) String() string {
+	if p.Size == 0 {
+		return "reading the days before"
+	}
+	return fmt.Sprintf("reading the days before: %d %% of %d MB, about %s left", 100*p.Read/p.Size, p.Size>>20, p.Left.Round(time.Second))
 }

@@ -148,7 +148,8 @@ type probing struct {
 	was5xx bool // so it answered before
 
 	connection *probe.Connection
-	side       analysis.Side // who has the kept connection
+	side       analysis.Side // who has the connection, or gave the last answer
+	missing    int           // tries since the last one that the new binary answered for certain
 
 	mu       sync.Mutex // guards all below
 	former   *former
@@ -173,6 +174,9 @@ func newProbing(t Target, b Before, s *sides, keeps bool) *probing {
 		tries: analysis.NewProbeTries(name, b.Asked), fates: map[probe.Fate]int64{}}
 }
 
+// missedTries are as many tries without the new binary as make it worth a hunt.
+const missedTries = 3
+
 // failurePause keeps a probe of a dead target from trying at once again and again.
 const failurePause = 10 * time.Millisecond
 
@@ -186,7 +190,9 @@ func (p *probing) run(ctx context.Context, due time.Time, interval time.Duration
 			timer.Stop()
 			return
 		}
-		fate := p.try(context.WithoutCancel(ctx))
+		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.patience())
+		fate := p.try(patient)
+		cancel()
 		now := time.Now()
 		if due = due.Add(interval); due.Before(now) { // a pace missed is not made up for
 			due = now
@@ -199,8 +205,24 @@ func (p *probing) run(ctx context.Context, due time.Time, interval time.Duration
 	}
 }
 
+// patience is how long an answer may take. That of QUIC is short: where its packets go to a process that
+// does not know the connection, nothing comes at all, and a client's fallback to TCP does not wait longer.
+func (p *probing) patience() time.Duration {
+	if p.target.Protocol == probe.OverHTTP3 {
+		return 2 * time.Second
+	}
+	return 10 * time.Second
+}
+
 // try sends one request and takes its answer in.
 func (p *probing) try(ctx context.Context) probe.Fate {
+	if !p.keeps && p.missing >= missedTries {
+		if a, ok := p.sides.hunt(ctx, p.target.Target); ok {
+			p.side, p.missing = analysis.NewSide, 0
+			p.add(a)
+			return a.Fate
+		}
+	}
 	opened := p.connection == nil
 	var a probe.Answer
 	if opened {
@@ -212,6 +234,9 @@ func (p *probing) try(ctx context.Context) probe.Fate {
 		if opened || p.side == "" {
 			p.side = p.sides.of(p.connection, a, p.former.by)
 		}
+	}
+	if p.missing++; p.side == analysis.NewSide {
+		p.missing = 0
 	}
 	p.add(a)
 	if p.connection != nil && (!p.keeps || !p.connection.Reusable()) {
@@ -228,7 +253,7 @@ func (p *probing) drop() {
 }
 
 func (p *probing) add(a probe.Answer) {
-	shared := p.target.Protocol == probe.OverHTTP3 && !p.sides.alone()
+	shared := p.target.Protocol == probe.OverHTTP3 && p.sides.twoMasters()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fates[a.Fate]++

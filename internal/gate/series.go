@@ -90,7 +90,7 @@ func (s *series) sum() (requests, errors5xx int64) {
 // MarshalJSON writes the blocks that are not empty as varints: the distance from the one before, and
 // the counts.
 func (s *series) MarshalJSON() ([]byte, error) {
-	var data []byte
+	data := []byte{} // of nil it would be null, which is no series any more
 	at := int64(0)
 	for _, hour := range slices.Sorted(maps.Keys(s.hours)) {
 		for i := range s.hours[hour] {

@@ -18,11 +18,22 @@ const daysFile = "days.json"
 // progressEvery is the time between two lines of the journal that tell how far the reading has come.
 const progressEvery = 5 * time.Second
 
-// learned is what the journal tells of the days before.
-type learned struct {
+// Learned is what the journal tells of the days before.
+type Learned struct {
 	From     time.Time `json:"from,omitzero"`
 	Requests int64     `json:"requests"`
 	Notes    []string  `json:"notes,omitempty"`
+}
+
+func (l Learned) String() string {
+	text := "no request of the days before is on record: the gates compare with nothing"
+	if l.Requests > 0 {
+		text = fmt.Sprintf("the days before: %d requests since %s", l.Requests, l.From.Local().Format(time.DateTime))
+	}
+	for _, n := range l.Notes {
+		text += "; " + n
+	}
+	return text
 }
 
 // learn reads what the days before were like, once, while nothing is changed yet. Orders and interrupts end
@@ -90,7 +101,7 @@ func (e *Engine) keep(history *gate.History, err error) error {
 	if err := history.Save(filepath.Join(e.rec.Dir, daysFile)); err != nil {
 		return err
 	}
-	l := learned{From: history.From, Notes: history.Notes}
+	l := Learned{From: history.From, Notes: history.Notes}
 	for _, r := range history.Requests {
 		l.Requests += r.Total
 	}

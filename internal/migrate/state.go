@@ -212,6 +212,18 @@ func (r Record) Options() (o Options, ok bool) {
 	return o, false
 }
 
+// Reason is why it turned, halted or held, as the last line that says so has it.
+func (r Record) Reason() string {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Step == stepTurn || e.Step == stepHold || e.Step == stepEnd {
+			if told := reasonOf(e); told != "" {
+				return told
+			}
+		}
+	}
+	return ""
+}
+
 // Over tells whether another migration may begin.
 func (r Record) Over() bool { return r.Ended() == Finished || r.Ended() == RolledBack }
 

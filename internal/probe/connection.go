@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"slices"
@@ -103,14 +101,8 @@ func (c *Connection) Ask(ctx context.Context) Answer {
 		stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
 		defer stop()
 	}
-	sum, kept := sha256.New(), &keeper{}
-	r := c.speaks.exchange(deadline, teeTo{sum, kept})
-	c.reuse = r.reuse
-	a := Answer{Fate: r.fate, Err: r.err, Status: r.status, Server: r.server, Bytes: r.bytes, Headers: r.headers,
-		Body: kept.Bytes(), At: begun, Latency: time.Since(begun)}
-	if r.fate == OK {
-		a.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	}
+	a, reuse := answerOf(c.speaks, deadline, begun)
+	c.reuse = reuse
 	return a
 }
 
@@ -126,17 +118,6 @@ type keeper struct{ bytes.Buffer }
 func (k *keeper) Write(p []byte) (int, error) {
 	_, _ = k.Buffer.Write(p[:min(len(p), maxKept-k.Len())]) // never fails
 	return len(p), nil
-}
-
-// teeTo writes to both.
-type teeTo struct {
-	a interface{ Write([]byte) (int, error) }
-	b *keeper
-}
-
-func (t teeTo) Write(p []byte) (int, error) {
-	_, _ = t.b.Write(p) // never fails
-	return t.a.Write(p)
 }
 
 // sortHeaders puts headers from a map into an order that is always the same.

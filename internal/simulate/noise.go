@@ -50,7 +50,9 @@ func (r noise) poisson(mean float64) int64 {
 func (r noise) between(low, high float64) float64 { return low + (high-low)*r.Float64() }
 
 // pareto draws at least smallest, with the tail P(x > c·smallest) = c^-tail.
-func (r noise) pareto(smallest, tail float64) float64 { return smallest * math.Pow(1-r.Float64(), -1/tail) }
+func (r noise) pareto(smallest, tail float64) float64 {
+	return smallest * math.Pow(1-r.Float64(), -1/tail)
+}
 
 // drift is a stationary Gaussian AR(1), a value a block.
 type drift struct {

@@ -14,11 +14,16 @@ func (s *Sketch) AppendSparse(b []byte) []byte {
 		return b
 	}
 	last := -1
-	for i := range s.low {
-		if n := s.at(i); n > 0 {
-			b = binary.AppendUvarint(b, uint64(i-last))
-			b = binary.AppendUvarint(b, n)
-			last = i
+	for begin := 0; begin < buckets; begin += 8 {
+		if l := (*[8]uint32)(s.low[begin:]); s.high == nil && l[0]|l[1]|l[2]|l[3]|l[4]|l[5]|l[6]|l[7] == 0 {
+			continue // most buckets of a short time are empty
+		}
+		for i := begin; i < begin+8; i++ {
+			if n := s.at(i); n > 0 {
+				b = binary.AppendUvarint(b, uint64(i-last))
+				b = binary.AppendUvarint(b, n)
+				last = i
+			}
 		}
 	}
 	return b

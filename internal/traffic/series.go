@@ -7,7 +7,6 @@ import (
 
 	"graft/internal/accesslog"
 	"graft/internal/analysis"
-	"graft/internal/sketch"
 )
 
 // Width is how long a window of a series is, in seconds. Windows begin at multiples of it in Unix time.
@@ -17,13 +16,10 @@ const Width = int64(analysis.Block / time.Second)
 // order, but workers with buffered logs and files read one behind another do not keep it.
 const open = 8
 
-// window is a closed window.
-type window struct {
-	Sums
-	time, upstream []byte // sketches in their sparse form
-}
-
 // Series is traffic over time. The zero value is empty and ready.
+//
+// Windows hold numbers, whatever their age. Durations are held for each window of two days; of longer
+// series for longer stretches (see [durations]), so that months of a busy host fit into memory.
 type Series struct {
 	at      int64  // number of the window that current counts; windows are numbered by Unix time / Width
 	current *Tally // nil: none yet
@@ -31,7 +27,8 @@ type Series struct {
 		at    int64
 		tally *Tally
 	}
-	closed map[int64]*window
+	closed map[int64]*Sums
+	times  durations
 	// Untimed counts requests whose format tells no time: they are in no window.
 	Untimed Sums
 }
@@ -67,30 +64,20 @@ func (s *Series) close(at int64, t *Tally) {
 	if t.Requests == 0 {
 		return
 	}
-	if s.closed == nil {
-		s.closed = make(map[int64]*window)
-	}
-	w := s.closed[at]
-	if w == nil {
-		w = new(window)
-		s.closed[at] = w
-	}
-	w.Sums.Add(&t.Sums)
-	w.time = pack(w.time, &t.Time)
-	w.upstream = pack(w.upstream, &t.Upstream)
+	s.sums(at).Add(&t.Sums)
+	s.times.add(at, &t.Time, &t.Upstream)
 }
 
-// pack is the sparse form of a sparse form and a sketch together.
-func pack(sparse []byte, more *sketch.Sketch) []byte {
-	if more.Count() == 0 {
-		return sparse
+func (s *Series) sums(at int64) *Sums {
+	if s.closed == nil {
+		s.closed = make(map[int64]*Sums)
 	}
-	if len(sparse) > 0 {
-		if err := more.MergeSparse(sparse); err != nil {
-			panic(err) // it was made here, or checked when it was read
-		}
+	sums := s.closed[at]
+	if sums == nil {
+		sums = new(Sums)
+		s.closed[at] = sums
 	}
-	return slices.Clip(more.AppendSparse(nil))
+	return sums
 }
 
 // flush closes all windows.
@@ -108,29 +95,11 @@ func (s *Series) flush() {
 func (s *Series) Merge(other *Series) {
 	s.flush()
 	other.flush()
-	for at, w := range other.closed {
-		t := w.tally()
-		s.close(at, t)
+	for at, sums := range other.closed {
+		s.sums(at).Add(sums)
 	}
+	s.times.merge(&other.times)
 	s.Untimed.Add(&other.Untimed)
-}
-
-func (w *window) tally() *Tally {
-	t := &Tally{Sums: w.Sums}
-	w.addTimes(t)
-	return t
-}
-
-// addTimes adds the window's sketches to those of a tally.
-func (w *window) addTimes(t *Tally) {
-	for _, p := range []struct {
-		sketch *sketch.Sketch
-		sparse []byte
-	}{{&t.Time, w.time}, {&t.Upstream, w.upstream}} {
-		if err := p.sketch.MergeSparse(p.sparse); err != nil {
-			panic(err) // it was made here, or checked when it was read
-		}
-	}
 }
 
 // windows are the numbers of all windows, in order.

@@ -3,6 +3,7 @@ package traffic
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -134,13 +135,79 @@ func TestLinesOfAWrongClockAreLeftOut(t *testing.T) {
 	}
 }
 
+// A series of weeks holds durations by the minute. What was counted adds up all the same, and parts that are
+// short enough to hold them by the window become the same whole.
+func TestALongSeriesHoldsDurationsOfLongerStretches(t *testing.T) {
+	const days = 10
+	var whole Series
+	parts := make([]Series, days)
+	slow := int64(0)
+	for i := range days * 8640 {
+		r := accesslog.Record{Time: 1_800_000_000 + int64(i)*Width, Status: 200, RequestTime: 10, UpstreamTime: -1}
+		if i%5 == 0 {
+			r.RequestTime = 100
+			slow++
+		}
+		whole.Add(&r)
+		parts[i/8640].Add(&r)
+	}
+	var merged Series
+	for i := range parts {
+		if got := parts[i].times.length(); got != 1 && i != 0 {
+			t.Errorf("a day has durations by %d windows", got)
+		}
+		merged.Merge(&parts[i])
+	}
+	if text(t, &whole) != text(t, &merged) {
+		t.Error("the parts together are not the whole")
+	}
+	if got := whole.times.length(); got != 6 || len(whole.times.by) > stretches {
+		t.Errorf("durations by %d windows, %d stretches", got, len(whole.times.by))
+	}
+	bad, total := int64(0), int64(0)
+	for _, c := range whole.Counts(analysis.SlowP95, 50).Blocks {
+		if c.Bad < 0 || c.Bad > c.Total {
+			t.Fatalf("%+v cannot be", c)
+		}
+		bad, total = bad+c.Bad, total+c.Total
+	}
+	if bad != slow || total != days*8640 {
+		t.Errorf("%d slow of %d, want %d of %d", bad, total, slow, days*8640)
+	}
+	all, steps := whole.Range(time.Time{}, time.Time{}), int64(0)
+	whole.Steps(3600, func(_ time.Time, tally *Tally) {
+		if tally.Requests != tally.Time.Count() {
+			t.Fatalf("a step of %d requests has %d durations", tally.Requests, tally.Time.Count())
+		}
+		steps += tally.Requests
+	})
+	if all.Requests != days*8640 || all.Time.Count() != days*8640 || steps != all.Requests {
+		t.Errorf("%d requests, %d durations, %d in steps", all.Requests, all.Time.Count(), steps)
+	}
+}
+
+func TestHoursOfTheDayAreThoseOfTheirPlace(t *testing.T) {
+	var s Series
+	for hour := range int64(72) {
+		s.Add(&accesslog.Record{Time: 1_800_000_000/86400*86400 + hour*3600, Status: 200, RequestTime: int32(hour % 24), UpstreamTime: -1})
+	}
+	east := time.FixedZone("east", 2*3600)
+	if got := s.HourOfDay(5, east); got.Requests != 3 || got.Time.Quantile(0) != 3 || got.Time.Quantile(1) != 3 {
+		t.Errorf("%d requests of %g to %g ms", got.Requests, got.Time.Quantile(0), got.Time.Quantile(1))
+	}
+}
+
 func TestADamagedSeriesIsRefused(t *testing.T) {
 	for _, text := range []string{
-		`{"width":60,"windows":[]}`,
-		`{"width":10,"windows":[{"at":7}]}`,
-		`{"width":10,"windows":[{"at":10},{"at":10}]}`,
-		`{"width":10,"windows":[{"at":10,"time":"AAA="}]}`,
-		`{"width":10,"windows":[{"at":10,"time":"gICAgICAgICAgICA"}]}`,
+		`{"width":60,"stretch":1}`,
+		`{"width":10}`,
+		`{"width":10,"stretch":1,"windows":[{"at":7}]}`,
+		`{"width":10,"stretch":1,"windows":[{"at":10},{"at":10}]}`,
+		`{"width":10,"stretch":1,"durations":[{"at":7}]}`,
+		`{"width":10,"stretch":6,"durations":[{"at":10}]}`,
+		`{"width":10,"stretch":1,"durations":[{"at":10},{"at":10}]}`,
+		`{"width":10,"stretch":1,"durations":[{"at":10,"time":"AAA="}]}`,
+		`{"width":10,"stretch":1,"durations":[{"at":10,"upstream":"gICAgICAgICAgICA"}]}`,
 	} {
 		s := Series{Untimed: Sums{Requests: 7}}
 		if err := json.Unmarshal([]byte(text), &s); err == nil || s.Untimed.Requests != 7 {
