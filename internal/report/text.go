@@ -103,7 +103,7 @@ func (r *Report) Text(w io.Writer, columns int) {
 		}
 		fmt.Fprintf(w, "\n%s of %s lines fit no format, such as\n", thousands(read.Malformed), thousands(read.Lines))
 		for _, s := range read.Samples[:min(len(read.Samples), textSamples)] {
-			fmt.Fprintf(w, "  %s\n", Printable(s, columns-2))
+			fmt.Fprintf(w, "  %s\n", Printable(s, 300)) // whole: what is odd may be at the end
 		}
 	}
 }
