@@ -80,3 +80,23 @@ func changed(b, a GroupSums) string {
 	}
 	return ""
 }
+
+// culprit is the group that most of the additional 5xx come from, though less than half of the requests are its:
+// where to look first. Empty if there is none.
+func culprit(what string, list []Group) string {
+	var worst Group
+	all, most, requests := 0.0, 0.0, int64(0)
+	for _, g := range list {
+		over := float64(g.After.Errors5xx) - g.Before.Share*float64(g.After.Requests)
+		requests += g.After.Requests
+		all += max(over, 0)
+		if over > most {
+			worst, most = g, over
+		}
+	}
+	if most < fewErrors || most < all/2 || 2*worst.After.Requests > requests {
+		return ""
+	}
+	return fmt.Sprintf("%.0f %% of the additional 5xx are of the %s %s: %s before, %s after",
+		100*most/all, what, worst.Name, percent(worst.Before.Share), percent(worst.After.Share))
+}

@@ -88,6 +88,27 @@ func TestAWorsePeriodFailsAndNamesWhatGotWorse(t *testing.T) {
 	}
 }
 
+func TestOneBrokenLocationIsNamed(t *testing.T) {
+	broken := site(tuesday, 2, 5, 40)
+	for second := range 2 * 3600 {
+		for n := range 3 { // a small part of the site, all of it broken
+			r := accesslog.Record{Time: tuesday.Unix() + int64(second), Status: 200, URI: []byte("/pay/now"), Host: []byte("pay.example"), RequestTime: 5, UpstreamTime: -1}
+			if n == 0 {
+				r.Status = 500
+			}
+			broken.Add(&r)
+		}
+	}
+	r := New(Options{}, input("before", site(monday, 6, 5, 40)), input("after", broken))
+	why := strings.Join(r.Why, "\n")
+	if *r.Verdict != analysis.Fail || !strings.Contains(why, "of the server pay.example") || !strings.Contains(why, "of the path /pay/") {
+		t.Errorf("%v\n%s", *r.Verdict, why)
+	}
+	if strings.Contains(strings.Join(worse().Why, "\n"), "of the server") {
+		t.Error("the only server is named as the culprit")
+	}
+}
+
 func TestAPeriodLikeTheOneBeforePasses(t *testing.T) {
 	r := New(Options{}, input("before", site(monday, 6, 5, 40)), input("after", site(tuesday, 3, 5, 40)))
 	if *r.Verdict != analysis.Pass {
