@@ -47,8 +47,17 @@ func groups(before, after *traffic.Groups, compare bool) []Group {
 		}
 		return cmp.Compare(b.After.Requests+b.Before.Requests, a.After.Requests+a.Before.Requests)
 	})
-	return list[:min(len(list), mostGroups)]
+	list = list[:min(len(list), mostGroups)]
+	restBefore, _ := before.Rest()
+	restAfter, _ := after.Rest()
+	if restBefore.Requests+restAfter.Requests > 0 {
+		list = append(list, Group{Name: restName, Before: groupSums(restBefore), After: groupSums(restAfter)})
+	}
+	return list
 }
+
+// restName stands for the groups that there was no room for.
+const restName = "(names too rare to be kept)"
 
 func groupSums(g *traffic.Group) GroupSums {
 	s := GroupSums{Requests: g.Requests, Errors5xx: g.Classes[5], Share: share(g.Classes[5], g.Requests)}

@@ -36,6 +36,7 @@ func New(o Options, periods ...*Input) *Report {
 		r.judge(before, after, o)
 	}
 	r.FailingURIs = failing(&before.Counts.Failing, &after.Counts.Failing)
+	r.FailingShort = before.Counts.Failing.Short() + after.Counts.Failing.Short()
 	r.Hosts = groups(&before.Counts.Hosts, &after.Counts.Hosts, len(periods) == 2)
 	r.Paths = groups(&before.Counts.Paths, &after.Counts.Paths, len(periods) == 2)
 	if r.Verdict != nil && *r.Verdict == analysis.Fail {

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,6 +182,23 @@ func TestTheErrorLogTellsOfCrashesAndOfWhatIsNew(t *testing.T) {
 	after.Errors.Add(line(tuesday, accesslog.Crit, "something"))
 	if r = New(Options{}, before, after); *r.Verdict != analysis.Pass {
 		t.Errorf("nothing known: %v %q", *r.Verdict, r.Why)
+	}
+}
+
+func TestWhatClientsInventIsCountedTogether(t *testing.T) {
+	o := site(monday, 1, 5, 40)
+	for i := range 20_000 {
+		o.Add(&accesslog.Record{Time: monday.Unix(), Status: 503, URI: fmt.Appendf(nil, "/%d", i), RequestTime: 1, UpstreamTime: -1})
+	}
+	r := New(Options{}, input("all", o))
+	last := r.Paths[len(r.Paths)-1]
+	if last.Name != restName || last.After.Requests < 15_000 || last.After.Errors5xx != last.After.Requests || r.FailingShort == 0 {
+		t.Errorf("the last path is %+v; URIs may be more by %d", last, r.FailingShort)
+	}
+	var text, page bytes.Buffer
+	r.Text(&text, 100)
+	if err := r.HTML(&page); err != nil || !strings.Contains(text.String(), "too many to count each") || !strings.Contains(page.String(), "too many to count each") {
+		t.Errorf("that is not told: %v\n%s", err, text.String())
 	}
 }
 

@@ -150,6 +150,9 @@ func (r *Report) textURIs(w io.Writer, two bool, columns int) {
 		}
 		fmt.Fprintf(w, "%8s  %s\n", thousands(u.After), Printable(u.URI, columns-20))
 	}
+	if r.FailingShort > 0 {
+		fmt.Fprintf(w, "there are too many to count each: these may be more, by %s at most\n", thousands(r.FailingShort))
+	}
 }
 
 // textGroupList tells of two periods what changed, of one what there is.
