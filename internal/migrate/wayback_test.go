@@ -51,7 +51,7 @@ func TestAWayBackIsTimedFromItsVerdict(t *testing.T) {
 }
 
 func TestAPhasesLastWordIsItsGates(t *testing.T) {
-	held := Gate{Verdict: analysis.Inconclusive, Why: []string{"3 of 100 requests"}, Evidence: &analysis.Evidence{Findings: []analysis.Finding{{Signal: analysis.Errors5xx}}}}
+	held := Gate{Verdict: analysis.Inconclusive, Why: []string{"3 of 100 requests"}, Findings: []analysis.Finding{{Signal: analysis.Errors5xx}}}
 	policy := journal.Event{Phase: string(Overlap), Step: stepGate, Data: json.RawMessage(`{"min_duration":1}`)}
 	events := []journal.Event{policy, gateLine(t, Overlap, held), {Phase: string(Overlap), Step: stepHold}, {Phase: string(Overlap), Step: stepBegin}}
 	if g := lastWord(events, Overlap); len(g.Why) != 1 || g.Why[0] != held.Why[0] || len(g.Findings) != 1 {
