@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpu is what this process has used so far.
-func cpu(b *testing.B) time.Duration {
+// spent is the time of processors that this process has used so far.
+func spent(b *testing.B) time.Duration {
 	var use unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &use); err != nil {
 		b.Fatal(err)
@@ -93,7 +93,7 @@ func BenchmarkFollow(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		begun, before := time.Now(), cpu(b)
+		begun, before := time.Now(), spent(b)
 		first := 0.0
 		tick := time.NewTicker(PollInterval)
 		for running := true; running; {
@@ -111,7 +111,7 @@ func BenchmarkFollow(b *testing.B) {
 			}
 		}
 		tick.Stop()
-		used, took := cpu(b)-before, time.Since(begun)
+		used, took := spent(b)-before, time.Since(begun)
 		last := resident(b)
 		if want := seconds * rate; lines != want {
 			b.Fatalf("%d of %d lines", lines, want)
