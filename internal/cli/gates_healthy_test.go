@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -50,6 +51,13 @@ func TestHealthyTargetsAreNotTakenBack(t *testing.T) {
 		var before *history
 		if m.days {
 			before = days
+		}
+		if m.new == "openresty" { // it stays when all is over
+			t.Cleanup(func() {
+				if err := os.RemoveAll("/usr/local/openresty"); err != nil {
+					t.Error(err)
+				}
+			})
 		}
 		h := fieldHost(t, nginxtest.Options{Binary: binary(t, m.old)}, m.pid, before)
 		var target string
