@@ -26,6 +26,9 @@ func Judge(e Evidence, p Policy) Decision {
 	var shares findings
 	if !e.tested(Errors5xx) && p.Action(Errors5xx) == Rollback {
 		shares = e.shares()
+		if len(shares.worse) > 0 {
+			shares.worse[0] += where(e.Findings, Errors5xx, "")
+		}
 	}
 	d := Decision{Warned: len(found.warned) > 0, Findings: sorted(e.Findings)}
 	bad, hard := e.faults()

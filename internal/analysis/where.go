@@ -9,19 +9,19 @@ const (
 
 // where tells in which part of the traffic most of what is bad about the whole lies, if it lies in one: a
 // broken location is small, and its own tests need longer than those of the whole. "" if it lies in none.
-func where(findings []Finding, alarm Finding) string {
-	if alarm.Scope != "" || !alarm.Signal.Compared() {
+func where(findings []Finding, signal Signal, scope string) string {
+	if scope != "" || !signal.Compared() {
 		return ""
 	}
 	for _, test := range []Test{Concurrent, Sequential} { // which count since the gate was entered; a guard's windows differ
 		var whole, best Finding
 		for _, f := range findings {
-			if f.Signal == alarm.Signal && f.Test == test && f.Scope == "" {
+			if f.Signal == signal && f.Test == test && f.Scope == "" {
 				whole = f
 			}
 		}
 		for _, f := range findings {
-			if f.Signal != alarm.Signal || f.Test != test || f.Scope == "" || f.After.Bad == 0 {
+			if f.Signal != signal || f.Test != test || f.Scope == "" || f.After.Bad == 0 {
 				continue
 			}
 			part := float64(f.After.Bad) >= whereMost*float64(whole.After.Bad) && float64(f.After.Total) <= wherePart*float64(whole.After.Total)

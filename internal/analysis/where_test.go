@@ -27,3 +27,16 @@ func TestAnAlarmOfTheWholeTellsWhereMostOfItLies(t *testing.T) {
 		}
 	}
 }
+
+// So do the plain bounds, which speak while the tests have too little to go on.
+func TestAPlainBoundTellsWhereMostOfItLies(t *testing.T) {
+	e := healthy()
+	e.Logs = []LogShare{{"access.log", Requests{20_000, 20}, Requests{1_000, 20}}}
+	e.Findings = []Finding{
+		{Signal: Errors5xx, Test: Sequential, After: Count{20, 1_000}},
+		{Signal: Errors5xx, Scope: "/cart/", Test: Sequential, After: Count{18, 40}},
+	}
+	if d := Judge(e, policy); d.Verdict != Fail || !strings.HasSuffix(d.Why[0], "; 18 of these 20 are of /cart/, 40 requests") {
+		t.Errorf("%v %q", d.Verdict, d.Why)
+	}
+}

@@ -41,7 +41,7 @@ func gates(overlap, park string) []string {
 
 func TestTargetsThatAreWorseAreTakenBackForTheRightReason(t *testing.T) {
 	bad := worse(t)
-	days := newHistory(t, 4, true, false)
+	days := newHistory(t, 4, 1, true, false)
 	again, share := 1, 0.7
 	if fullField() {
 		again, share = 5, 1
