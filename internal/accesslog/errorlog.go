@@ -33,6 +33,8 @@ type ErrorLine struct {
 	TID        int       `json:"tid"`
 	Connection uint64    `json:"connection,omitempty"` // 0: of none
 	Message    string    `json:"message"`
+	// More are the lines that follow without nginx's head, such as a traceback: see [ErrorReader].
+	More string `json:"more,omitempty"`
 }
 
 func (l ErrorLine) String() string {
@@ -44,6 +46,17 @@ const errorTime = "2006/01/02 15:04:05"
 // ParseErrorLine reads a line without its line break. ok is false for a line that does not begin
 // like one of nginx's: it goes on with the line before it (a Lua or PHP traceback), or is foreign.
 func ParseErrorLine(line []byte) (l ErrorLine, ok bool) {
+	var p errorParser
+	return p.parse(line)
+}
+
+// errorParser remembers the last time it has read: that of most lines is the same.
+type errorParser struct {
+	text [len(errorTime)]byte
+	time time.Time
+}
+
+func (p *errorParser) parse(line []byte) (l ErrorLine, ok bool) {
 	if len(line) < len(errorTime)+2 || line[4] != '/' || line[len(errorTime)] != ' ' || line[len(errorTime)+1] != '[' {
 		return l, false // before the costly part: tracebacks are long
 	}
@@ -54,31 +67,49 @@ func ParseErrorLine(line []byte) (l ErrorLine, ok bool) {
 	if l.Level, ok = levelOf(level); !ok {
 		return l, false
 	}
-	pid, rest, ok := bytes.Cut(rest, []byte("#"))
-	if !ok {
+	if l.PID, rest, ok = digitsBefore(rest, "#"); !ok {
 		return l, false
 	}
-	tid, rest, ok := bytes.Cut(rest, []byte(": "))
-	if !ok {
+	if l.TID, rest, ok = digitsBefore(rest, ": "); !ok {
 		return l, false
 	}
-	var err error
-	if l.PID, err = strconv.Atoi(string(pid)); err != nil {
+	if l.Time, ok = p.at(line[:len(errorTime)]); !ok {
 		return l, false
 	}
-	if l.TID, err = strconv.Atoi(string(tid)); err != nil {
-		return l, false
-	}
-	if l.Time, err = time.ParseInLocation(errorTime, string(line[:len(errorTime)]), time.Local); err != nil {
-		return l, false
-	}
-	if number, message, ok := bytes.Cut(rest, []byte(" ")); ok && len(number) > 1 && number[0] == '*' {
-		if n, err := strconv.ParseUint(string(number[1:]), 10, 64); err == nil {
-			l.Connection, rest = n, message
+	if len(rest) > 1 && rest[0] == '*' {
+		if n, message, ok := digitsBefore(rest[1:], " "); ok {
+			l.Connection, rest = uint64(n), message
 		}
 	}
 	l.Message = string(rest)
 	return l, true
+}
+
+func (p *errorParser) at(text []byte) (time.Time, bool) {
+	if string(text) != string(p.text[:]) || p.time.IsZero() {
+		t, err := time.ParseInLocation(errorTime, string(text), time.Local)
+		if err != nil {
+			return t, false
+		}
+		copy(p.text[:], text)
+		p.time = t
+	}
+	return p.time, true
+}
+
+// digitsBefore reads the digits up to a separator.
+func digitsBefore(text []byte, separator string) (n int, rest []byte, ok bool) {
+	digits, rest, ok := bytes.Cut(text, []byte(separator))
+	if !ok || len(digits) == 0 || len(digits) > 18 { // more overflow
+		return 0, nil, false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, nil, false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n, rest, true
 }
 
 func levelOf(name []byte) (Level, bool) {

@@ -11,11 +11,11 @@ func TestParseErrorLine(t *testing.T) {
 	at := time.Date(2026, 11, 3, 10, 15, 42, 0, time.Local)
 	for line, want := range map[string]ErrorLine{
 		`2026/11/03 10:15:42 [error] 812#814: *77 open() "/x" failed (2: No such file or directory), client: ::1`: {
-			at, Error, 812, 814, 77, `open() "/x" failed (2: No such file or directory), client: ::1`},
+			at, Error, 812, 814, 77, `open() "/x" failed (2: No such file or directory), client: ::1`, ""},
 		`2026/11/03 10:15:42 [alert] 812#812: worker process 900 exited on signal 11`: {
-			at, Alert, 812, 812, 0, `worker process 900 exited on signal 11`},
-		`2026/11/03 10:15:42 [emerg] 1#1: *not a connection`: {at, Emerg, 1, 1, 0, `*not a connection`},
-		`2026/11/03 10:15:42 [notice] 1#1: `:                 {at, Notice, 1, 1, 0, ``},
+			at, Alert, 812, 812, 0, `worker process 900 exited on signal 11`, ""},
+		`2026/11/03 10:15:42 [emerg] 1#1: *not a connection`: {at, Emerg, 1, 1, 0, `*not a connection`, ""},
+		`2026/11/03 10:15:42 [notice] 1#1: `:                 {at, Notice, 1, 1, 0, ``, ""},
 	} {
 		got, ok := ParseErrorLine([]byte(line))
 		if diff := cmp.Diff(want, got); !ok || diff != "" {
@@ -62,5 +62,43 @@ func TestParseExit(t *testing.T) {
 		if e, ok := ParseExit(message); ok {
 			t.Errorf("%q is taken for %+v", message, e)
 		}
+	}
+}
+
+func TestEntriesOfManyLines(t *testing.T) {
+	at := time.Date(2026, 11, 3, 10, 15, 42, 0, time.Local)
+	var got []ErrorLine
+	r := NewErrorReader(func(l ErrorLine) { got = append(got, l) })
+	expect := func(want ...ErrorLine) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+		got = nil
+	}
+	now := time.Now()
+	r.Add([]byte("foreign"), now)
+	r.Add([]byte("2026/11/03 10:15:42 [error] 8#8: *1 lua entry thread aborted: runtime error: a.lua:1: x"), now)
+	r.Add([]byte("stack traceback:"), now)
+	r.Add([]byte("\t[C]: in function 'error', client: ::1"), now)
+	r.Settle(now.Add(moment / 2))
+	expect()
+	r.Add([]byte("2026/11/03 10:15:42 [warn] 9#9: one line"), now.Add(moment/2))
+	expect(ErrorLine{at, Error, 8, 8, 1, "lua entry thread aborted: runtime error: a.lua:1: x", "stack traceback:\n\t[C]: in function 'error', client: ::1"})
+	r.Settle(now.Add(moment))
+	expect()
+	r.Settle(now.Add(2 * moment))
+	expect(ErrorLine{at, Warn, 9, 9, 0, "one line", ""})
+	r.Add([]byte("of an entry that was handed over"), now)
+	if r.Foreign() != 2 {
+		t.Errorf("%d foreign lines", r.Foreign())
+	}
+	r.Add([]byte("2026/11/03 10:15:43 [warn] 9#9: long"), now)
+	for range 10_000 {
+		r.Add([]byte("line after line"), now)
+	}
+	r.Flush()
+	if len(got) != 1 || len(got[0].More) > maxMore || len(got[0].More) < maxMore/2 || !got[0].Time.Equal(at.Add(time.Second)) {
+		t.Errorf("%d entries, %d bytes", len(got), len(got[0].More))
 	}
 }

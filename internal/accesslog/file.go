@@ -1,12 +1,10 @@
 package accesslog
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 
 	"graft/internal/procfs"
@@ -46,43 +44,23 @@ func fileID(file *os.File) (procfs.FileID, error) {
 	return procfs.FileID{Dev: sys.Dev, Inode: sys.Ino}, nil
 }
 
-// findFile opens the file of that identity under a name that begins with path, as rotation gives
-// (access.log.1, access.log-20261103); nil if there is none.
-func findFile(path string, id procfs.FileID) *os.File {
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), filepath.Base(path)) {
-			continue
-		}
-		file, err := openLog(filepath.Join(filepath.Dir(path), e.Name()))
-		if err != nil {
-			continue
-		}
-		if found, err := fileID(file); err == nil && found == id {
-			return file
-		}
-		file.Close()
-	}
-	return nil
-}
-
 // lastLineEnd is the offset behind the last whole line.
 func lastLineEnd(file *os.File) (int64, error) {
 	st, err := file.Stat()
 	if err != nil {
 		return 0, err
 	}
-	from := max(st.Size()-maxLine, 0)
-	buf := make([]byte, st.Size()-from)
-	n, err := file.ReadAt(buf, from)
-	if err != nil && n < len(buf) {
-		return 0, err
+	buf := make([]byte, readSize)
+	for end := st.Size(); end > 0; {
+		from := max(end-readSize, 0)
+		n, err := file.ReadAt(buf[:end-from], from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		if whole := wholeLines(buf[:n]); whole > 0 {
+			return from + int64(whole), nil
+		}
+		end = from
 	}
-	if end := bytes.LastIndexByte(buf, '\n'); end >= 0 || from == 0 {
-		return from + int64(end) + 1, nil
-	}
-	return st.Size(), nil // in the midst of a very long line
+	return 0, nil
 }

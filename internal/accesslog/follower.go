@@ -3,124 +3,127 @@ package accesslog
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"slices"
 	"time"
 
 	"graft/internal/procfs"
 )
 
-// Position is a place in a log that outlives a rename of the file. The zero value is the beginning
-// of whatever file comes to be at the path.
-type Position struct {
-	procfs.FileID
-	Offset int64 `json:"offset"` // of the first byte not yet handed over; the beginning of a line
-}
-
 // Follower hands over the lines of one log file, as they are written, across rotation:
 //
 //   - rename and create: the old file is read to its end before the new one, and goes on being read
-//     for a while, because nginx writes to it until USR1, and workers that are shutting down may do
-//     so for as long as they live (logrotate signals the newer master only);
-//   - copytruncate: a file that has become shorter is read from its beginning. What was written
-//     between the copy and the truncation is lost, as it is to everybody else;
-//   - a file that is missing is waited for; one that comes and goes between two Polls is never seen.
+//     as long as any process has it open for writing, because nginx writes to it until USR1, and
+//     workers that are shutting down for as long as they live (logrotate signals the newer master
+//     only);
+//   - copytruncate, seen by a file that became shorter or begins otherwise than before: what is left of
+//     the copy beside it is read, then the file from its beginning. What is written between the copy
+//     and the truncation is lost, as it is to everybody else; so is what was written and truncated
+//     before it was looked at for the first time;
+//   - a file that is missing is waited for, a deleted one read as long as it is written to; one that
+//     comes and goes between two Polls is read where it lies beside, renamed as rotation does.
+//
+// A line that a full disk has torn is handed over together with the one written after it, as one line.
 //
 // It has no goroutine: whoever calls Poll sets the pace. It is not safe for concurrent use.
 type Follower struct {
 	path    string
 	current *logFile
+	born    int64      // when the newest file that was taken up was created
 	rotated []*logFile // oldest first
+	rests   []*rest    // of files that are gone
 	buf     []byte
-}
-
-// logFile is one inode under the path, now or before.
-type logFile struct {
-	file   *os.File
-	id     procfs.FileID
-	offset int64
-	lines  splitter
-	fresh  time.Time // when it last had something new
+	gaps    int
+	past    []Head // of contents that were truncated, copies of which lie beside
+	writing func(*os.File) (yes, known bool)
 }
 
 const (
-	// linger is how long a rotated file that gets nothing new is kept open. It bounds how long
-	// a deleted one takes up its space.
-	linger     = 10 * time.Minute
-	maxRotated = 4
+	// linger is how long a rotated file that gets nothing new is kept open where it cannot be told
+	// whether a process still has it open for writing. It bounds how long a deleted one takes up its
+	// space.
+	linger = 10 * time.Minute
+	// askWriters is how often that is asked.
+	askWriters = time.Second
+	maxRotated = 16
+	maxPast    = 8
 	// maxPoll bounds the bytes of one file handed over by one Poll, so that its caller is not kept
 	// for long behind a log that has grown far.
 	maxPoll = 64 << 20
 )
 
+func newFollower(path string) *Follower { return &Follower{path: path, writing: hasWriter} }
+
 // Follow begins at the present end of the file, or at the beginning of one that is yet to come.
 func Follow(path string) (*Follower, error) {
-	f := &Follower{path: path}
+	f := newFollower(path)
 	file, err := f.open()
 	if err != nil || file == nil {
 		return f, err
 	}
-	if file.offset, err = lastLineEnd(file.file); err != nil {
+	if err := file.toEnd(); err != nil {
 		file.file.Close()
 		return nil, fmt.Errorf("follow %s: %w", path, err)
 	}
-	f.current = file
+	f.current, f.born = file, file.born
 	return f, nil
 }
 
-// FollowFrom begins at a position. If that file has been renamed since, it is looked for in the
-// same directory and read to its end before the file now at the path; if it is gone, what it held
-// is lost and the file at the path is read from its beginning. Files that came and went between
-// the two are not read.
-func FollowFrom(path string, from Position) (*Follower, error) {
-	f := &Follower{path: path}
-	file, err := f.open()
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case file != nil && file.id == from.FileID:
-		file.offset = from.Offset
-	case from.FileID != procfs.FileID{}:
-		if old := findFile(path, from.FileID); old != nil {
-			f.rotated = append(f.rotated, &logFile{file: old, id: from.FileID, offset: from.Offset, fresh: time.Now()})
-		}
-	}
-	f.current = file
-	return f, nil
-}
-
-// Position is where the next Poll begins in the file now at the path.
+// Position is where the next Poll begins.
 func (f *Follower) Position() Position {
-	if f.current == nil {
-		return Position{}
+	p := Position{Newest: f.born, Past: slices.Clone(f.past)}
+	for _, r := range f.rests {
+		p.Rotated = append(p.Rotated, r.FilePosition)
 	}
-	return Position{f.current.id, f.current.offset - int64(len(f.current.lines.part))}
+	for _, file := range f.rotated {
+		p.Rotated = append(p.Rotated, file.position())
+	}
+	if f.current != nil {
+		p.FilePosition = f.current.position()
+	}
+	return p
 }
+
+// Gaps is how many times the rest of a file was not found, so that lines of it may be lost.
+func (f *Follower) Gaps() int { return f.gaps }
 
 // Close lets go of the files.
 func (f *Follower) Close() {
+	for _, r := range f.rests {
+		r.file.Close()
+	}
 	for _, file := range f.rotated {
 		file.file.Close()
 	}
 	if f.current != nil {
 		f.current.file.Close()
 	}
-	f.rotated, f.current = nil, nil
+	f.rests, f.rotated, f.current = nil, nil, nil
 }
 
 // Poll calls fn with each line completed since the last call, without its line break. The line is
 // only valid until fn returns; one longer than 64 KiB is cut. After an error, the next Poll goes on.
 func (f *Follower) Poll(fn func(line []byte)) error {
+	var lines splitter
+	return f.PollBlocks(func(block []byte) { lines.write(block, fn) })
+}
+
+// PollBlocks is Poll for whoever takes many lines at once: each block holds whole lines with their line
+// breaks, and is only valid until fn returns.
+func (f *Follower) PollBlocks(fn func(lines []byte)) error {
 	if f.buf == nil {
 		f.buf = make([]byte, readSize)
 	}
-	failed := f.turn()
+	failed := errors.Join(f.turn(), f.finishRests(fn))
 	kept := f.rotated[:0]
 	for i, file := range f.rotated {
-		err := file.read(f.buf, fn)
+		done := f.finished(file) || len(f.rotated)-i > maxRotated
+		err := f.read(file, fn)
 		failed = errors.Join(failed, err)
-		if err != nil || time.Since(file.fresh) > linger || len(f.rotated)-i > maxRotated {
+		if err != nil {
+			f.gaps++
+		}
+		if err != nil || done && !file.behind {
 			file.file.Close()
 			continue
 		}
@@ -129,7 +132,7 @@ func (f *Follower) Poll(fn func(line []byte)) error {
 	clear(f.rotated[len(kept):])
 	f.rotated = kept
 	if f.current != nil {
-		failed = errors.Join(failed, f.current.read(f.buf, fn))
+		failed = errors.Join(failed, f.read(f.current, fn))
 	}
 	if failed != nil {
 		return fmt.Errorf("follow %s: %w", f.path, failed)
@@ -137,11 +140,45 @@ func (f *Follower) Poll(fn func(line []byte)) error {
 	return nil
 }
 
+// read hands over what is new in a file.
+func (f *Follower) read(file *logFile, fn func(lines []byte)) error {
+	news, err := file.look()
+	if err != nil || news == nothing {
+		return err
+	}
+	if news == replaced {
+		if p := file.position(); p.Offset > 0 {
+			f.recover(p)
+			f.past = append(f.past, p.Head)
+			f.past = f.past[max(len(f.past)-maxPast, 0):]
+		}
+		file.rewind()
+		if err := f.finishRests(fn); err != nil {
+			return err
+		}
+	}
+	return file.read(f.buf, fn)
+}
+
+// finished tells whether nothing can be written to a rotated file any more. What was written before that
+// was asked is still to be read.
+func (f *Follower) finished(file *logFile) bool {
+	if time.Since(file.asked) < askWriters {
+		return false
+	}
+	file.asked = time.Now()
+	if yes, known := f.writing(file.file); known {
+		return !yes
+	}
+	return time.Since(file.fresh) > linger
+}
+
 // turn takes up the file at the path if it is another one than before.
 func (f *Follower) turn() error {
 	id, err := procfs.Identify(f.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // renamed, and nginx still writes to it
+	if errors.Is(err, os.ErrNotExist) { // renamed, and nginx still writes to it
+		f.addMissed()
+		return nil
 	}
 	if err != nil {
 		return err
@@ -162,11 +199,14 @@ func (f *Follower) turn() error {
 			break
 		}
 	}
-	if f.current != nil {
-		f.current.fresh = time.Now()
-		f.rotated = append(f.rotated, f.current)
-	}
+	last := f.current
 	f.current = file
+	if last != nil {
+		last.fresh, last.asked = time.Now(), time.Now()
+		f.rotated = append(f.rotated, last)
+	}
+	f.addMissed()
+	f.born = file.born
 	return nil
 }
 
@@ -179,37 +219,10 @@ func (f *Follower) open() (*logFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("follow a log: %w", err)
 	}
-	id, err := fileID(file)
+	log, err := newLogFile(file)
 	if err != nil {
 		file.Close()
 		return nil, fmt.Errorf("follow a log: %w", err)
 	}
-	return &logFile{file: file, id: id, fresh: time.Now()}, nil
-}
-
-// read hands over what is new.
-func (l *logFile) read(buf []byte, fn func(line []byte)) error {
-	st, err := l.file.Stat()
-	if err != nil {
-		return err
-	}
-	if st.Size() < l.offset { // truncated
-		l.offset, l.lines = 0, splitter{}
-	}
-	end := min(st.Size(), l.offset+maxPoll)
-	for l.offset < end {
-		n, err := l.file.ReadAt(buf[:min(int64(len(buf)), end-l.offset)], l.offset)
-		l.lines.write(buf[:n], fn)
-		l.offset += int64(n)
-		if n > 0 {
-			l.fresh = time.Now()
-		}
-		if errors.Is(err, io.EOF) {
-			return nil // truncated while it was read: the next Poll sees it
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return log, nil
 }

@@ -3,10 +3,8 @@ package accesslog
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -14,18 +12,9 @@ import (
 type Format struct {
 	ops   []op
 	quote quoting
-	has   [fields]bool
+	tells [fields]bool
+	plan  *plan // nil: the matcher reads every line
 }
-
-// Request is what a line of the access log tells, as far as its format does.
-type Request struct {
-	Status    int
-	PID       int    // of the worker; 0 if the format has no $pid
-	UserAgent []byte // as logged, escapes included; part of the line; nil if the format has no $http_user_agent
-}
-
-// Is5xx tells whether the server was at fault.
-func (r Request) Is5xx() bool { return r.Status >= 500 && r.Status <= 599 }
 
 // ErrUnobservable says that a log exists but nothing can be learnt from it here.
 var ErrUnobservable = errors.New("unobservable")
@@ -42,23 +31,12 @@ func Combined() *Format {
 	return f
 }
 
-// field is a part of the line that is wanted.
-type field uint8
-
-const (
-	unwanted field = iota
-	status
-	pid
-	userAgent
-	fields
-)
-
 // op is one part of the format: a literal or a variable.
 type op struct {
-	literal []byte // nil: a variable
-	name    string // the variable's; "host$request_uri" for two that nothing parts
-	field   field
-	shape   string // of a variable: see shapes; "" is any text
+	literal []byte  // nil: a variable
+	name    string  // the variable's; "host$request_uri" for two that nothing parts
+	read    reading // what its text becomes in the Record
+	shape   string  // of a variable: see shapes; "" is any text
 }
 
 // shapes of the variables that have one. '9' is a digit, 'a' a letter, '+' a sign, anything else itself.
@@ -66,6 +44,10 @@ type op struct {
 const (
 	digits = "digits"
 	number = "number" // digits and dots, or "-"
+	size   = "size"   // digits, or "-", which other servers write for nothing
+	// list is one number for each try of an upstream, "0.5, 0.49 : 0.1". Nothing tells where such a
+	// list ends in "$upstream_response_time, $request_time", so that it is matched as a text is.
+	list = "list"
 )
 
 var shapes = map[string]string{
@@ -73,13 +55,21 @@ var shapes = map[string]string{
 	"pid":                 digits,
 	"connection":          digits,
 	"connection_requests": digits,
-	"body_bytes_sent":     digits,
-	"bytes_sent":          digits,
+	"body_bytes_sent":     size,
+	"bytes_sent":          size,
 	"request_length":      digits,
 	"request_time":        number,
 	"msec":                number,
 	"time_local":          "99/aaa/9999:99:99:99 +9999",
 	"time_iso8601":        "9999-99-99T99:99:99+99:99",
+
+	"upstream_status":          list,
+	"upstream_response_time":   list,
+	"upstream_header_time":     list,
+	"upstream_connect_time":    list,
+	"upstream_response_length": list,
+	"upstream_bytes_received":  list,
+	"upstream_bytes_sent":      list,
 }
 
 // quoting is what nginx does to the text of a variable; it decides where such a text surely ends.
@@ -104,6 +94,22 @@ func Compile(format, escape string) (*Format, error) {
 	default:
 		return nil, fmt.Errorf("compile log_format: unknown escape %q; nginx knows default, json and none", escape)
 	}
+	if err := f.split(format); err != nil {
+		return nil, fmt.Errorf("compile log_format %q: %w", format, err)
+	}
+	if strings.Contains(format, "\n") {
+		return nil, fmt.Errorf("compile log_format %q: %w: it has a line break, so that no line is a request", format, ErrUnobservable)
+	}
+	f.assign()
+	if !f.tells[FieldStatus] {
+		return nil, fmt.Errorf("compile log_format %q: %w: it has no $status", format, ErrUnobservable)
+	}
+	f.plan = newPlan(f)
+	return f, nil
+}
+
+// split cuts a log_format into literals and variables.
+func (f *Format) split(format string) error {
 	for rest := format; rest != ""; {
 		literal, after, found := strings.Cut(rest, "$")
 		f.addLiteral(literal)
@@ -112,15 +118,12 @@ func Compile(format, escape string) (*Format, error) {
 		}
 		name, tail, err := variable(after)
 		if err != nil {
-			return nil, fmt.Errorf("compile log_format %q: %w", format, err)
+			return err
 		}
 		f.addVariable(name)
 		rest = tail
 	}
-	if !f.has[status] {
-		return nil, fmt.Errorf("compile log_format %q: %w: it has no $status", format, ErrUnobservable)
-	}
-	return f, nil
+	return nil
 }
 
 // variable splits "name…" or "{name}…" behind a dollar sign.
@@ -162,51 +165,54 @@ func (f *Format) addLiteral(s string) {
 func (f *Format) addVariable(name string) {
 	name = strings.ToLower(name) // as ngx_http_log_compile does
 	o := op{name: name, shape: shapes[name]}
-	switch name {
-	case "status":
-		o.field = status
-	case "pid":
-		o.field = pid
-	case "http_user_agent":
-		o.field = userAgent
-	}
-	if f.has[o.field] {
-		o.field = unwanted // the first one counts
-	}
 	if last := len(f.ops) - 1; o.shape == "" && last >= 0 && f.ops[last].literal == nil && f.ops[last].shape == "" {
-		// Two texts with nothing between cannot be told apart.
-		f.has[f.ops[last].field] = false
-		f.ops[last].field = unwanted
-		f.ops[last].name += "$" + name
+		f.ops[last].name += "$" + name // two texts with nothing between cannot be told apart
 		return
 	}
-	f.has[o.field] = o.field != unwanted
 	f.ops = append(f.ops, o)
 }
 
-// HasUserAgent tells whether the lines hold the client's User-Agent.
-func (f *Format) HasUserAgent() bool { return f.has[userAgent] }
-
-// Parse matches a whole line, without its line break. ok is false for a line that the format
-// cannot have written.
+// Parse matches a whole line, without its line break, and fills r. It is false for a line that the
+// format cannot have written; r is then empty.
 //
 // The text of a variable ends where what follows it in the format fits: at the first such place
 // that lets the rest of the line match too. Escaping keeps a quote out of a quoted text, and the
 // fixed shapes of the status and the times keep a user name like "x] 200 [" from being taken for
 // more than it is. Only where a format gives texts no quotes, or with escape=none, may a client
 // write what cannot be told from the real thing.
-func (f *Format) Parse(line []byte) (Request, bool) {
-	m := matcher{Format: f, line: line, steps: 16*len(f.ops) + 4*len(line)}
-	if !m.match(0, 0) {
-		return Request{}, false
+func (f *Format) Parse(line []byte, r *Record) bool {
+	return f.parse(line, r, new(clock))
+}
+
+func (f *Format) parse(line []byte, r *Record, c *clock) bool {
+	if f.plan != nil {
+		*r = untold
+		switch f.plan.run(line, r, c) {
+		case fits:
+			return true
+		case unfit:
+			*r = untold
+			return false
+		}
 	}
-	return m.found, true
+	return f.match(line, r)
+}
+
+// match is Parse by the matcher alone.
+func (f *Format) match(line []byte, r *Record) bool {
+	*r = untold
+	m := matcher{Format: f, line: line, steps: f.budget(line), found: r}
+	if !m.match(0, 0) {
+		*r = untold
+		return false
+	}
+	return true
 }
 
 // Variables is what a whole line tells of each variable of the format, by its name in lower case,
 // as nginx had it before it escaped it; "host$request_uri" is the name of two that nothing parts.
 func (f *Format) Variables(line []byte) (map[string]string, bool) {
-	m := matcher{Format: f, line: line, steps: 16*len(f.ops) + 4*len(line), variables: map[string][]byte{}}
+	m := matcher{Format: f, line: line, steps: f.budget(line), found: new(Record), variables: map[string][]byte{}}
 	if !m.match(0, 0) {
 		return nil, false
 	}
@@ -223,11 +229,7 @@ func (f *Format) unescape(text []byte) string {
 		return string(text)
 	}
 	if f.quote == quoteJSON {
-		var s string
-		if err := json.Unmarshal(slices.Concat([]byte{'"'}, text, []byte{'"'}), &s); err == nil {
-			return s
-		}
-		return string(text)
+		return unescapeJSON(text)
 	}
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {
@@ -246,164 +248,17 @@ func (f *Format) unescape(text []byte) string {
 // Formats are those that lines are written to one file in.
 type Formats []*Format
 
-// Parse is what the first format that fits makes of a line.
-func (fs Formats) Parse(line []byte) (Request, bool) {
+// Parse fills r as the first format that fits does.
+func (fs Formats) Parse(line []byte, r *Record) bool {
+	return fs.parse(line, r, new(clock))
+}
+
+func (fs Formats) parse(line []byte, r *Record, c *clock) bool {
 	for _, f := range fs {
-		if r, ok := f.Parse(line); ok {
-			return r, true
-		}
-	}
-	return Request{}, false
-}
-
-// matcher is one line being matched.
-type matcher struct {
-	*Format
-	line  []byte
-	steps int // left before the line is given up: hostile lines must not cost more than others
-	found Request
-
-	variables map[string][]byte // nil: nobody asks for them
-}
-
-// match tells whether line[at:] is what f.ops[i:] write.
-func (m *matcher) match(i, at int) bool {
-	for ; i < len(m.ops); i++ {
-		if m.steps--; m.steps < 0 {
-			return false
-		}
-		o := &m.ops[i]
-		switch {
-		case o.literal != nil:
-			if !bytes.HasPrefix(m.line[at:], o.literal) {
-				return false
-			}
-			at += len(o.literal)
-		case o.shape == "":
-			return m.text(i, at)
-		default:
-			n := shapeLen(m.line[at:], o.shape)
-			if n < 0 {
-				return false
-			}
-			m.take(o, m.line[at:at+n])
-			at += n
-		}
-	}
-	return at == len(m.line)
-}
-
-// text matches the text variable i at its possible ends, the nearest first.
-func (m *matcher) text(i, at int) bool {
-	limit := m.textLimit(at)
-	if i == len(m.ops)-1 {
-		if limit < len(m.line) {
-			return false
-		}
-		m.take(&m.ops[i], m.line[at:])
-		return true
-	}
-	next := m.ops[i+1].literal
-	for end := at; end <= limit; end++ {
-		if next != nil {
-			skip := bytes.Index(m.line[end:min(limit+len(next), len(m.line))], next)
-			if skip < 0 {
-				return false
-			}
-			end += skip
-		}
-		if m.match(i+1, end) {
-			m.take(&m.ops[i], m.line[at:end])
+		if f.parse(line, r, c) {
 			return true
 		}
-		if m.steps < 0 {
-			return false
-		}
 	}
+	*r = untold
 	return false
-}
-
-// textLimit is the furthest place where a text that begins at may end.
-func (m *matcher) textLimit(at int) int {
-	switch m.quote {
-	case quoteHex:
-		if n := bytes.IndexByte(m.line[at:], '"'); n >= 0 {
-			return at + n
-		}
-	case quoteJSON:
-		for i := at; i < len(m.line); i++ {
-			switch m.line[i] {
-			case '"':
-				return i
-			case '\\':
-				i++
-			}
-		}
-	}
-	return len(m.line)
-}
-
-func (m *matcher) take(o *op, text []byte) {
-	if m.variables != nil {
-		m.variables[o.name] = text
-	}
-	switch o.field {
-	case status:
-		m.found.Status = atoi(text)
-	case pid:
-		m.found.PID = atoi(text)
-	case userAgent:
-		m.found.UserAgent = text
-	}
-}
-
-// shapeLen is how many bytes of s have the shape; -1 if none.
-func shapeLen(s []byte, shape string) int {
-	switch shape {
-	case digits, number:
-		n := 0
-		for n < len(s) && (isDigit(s[n]) || shape == number && s[n] == '.') {
-			n++
-		}
-		if n == 0 && shape == number && len(s) > 0 && s[0] == '-' {
-			return 1
-		}
-		if n == 0 {
-			return -1
-		}
-		return n
-	}
-	if len(s) < len(shape) {
-		return -1
-	}
-	for i := range len(shape) {
-		c := s[i]
-		ok := c == shape[i]
-		switch shape[i] {
-		case '9':
-			ok = isDigit(c)
-		case 'a':
-			ok = c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-		case '+':
-			ok = c == '+' || c == '-'
-		}
-		if !ok {
-			return -1
-		}
-	}
-	return len(shape)
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-// atoi reads decimal digits, of which a pid has few: longer ones are nobody's pid.
-func atoi(text []byte) int {
-	if len(text) > 9 {
-		return 0
-	}
-	n := 0
-	for _, c := range text {
-		n = 10*n + int(c-'0')
-	}
-	return n
 }

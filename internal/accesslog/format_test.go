@@ -11,8 +11,8 @@ import (
 
 func TestCombined(t *testing.T) {
 	f := Combined()
-	if f.has[pid] || !f.HasUserAgent() {
-		t.Errorf("pid %v, user agent %v", f.has[pid], f.HasUserAgent())
+	if f.Tells(FieldPID) || !f.Tells(FieldUserAgent) {
+		t.Errorf("pid %v, user agent %v", f.Tells(FieldPID), f.Tells(FieldUserAgent))
 	}
 	const head = `127.0.0.1 - - [03/Nov/2026:10:15:42 +0000] `
 	for name, c := range map[string]struct {
@@ -40,7 +40,8 @@ func TestCombined(t *testing.T) {
 		"a time that is not one": {`::1 - - [yesterday] "GET / HTTP/1.1" 200 1 "-" "-"`, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, ok := f.Parse([]byte(c.line))
+			var r Record
+			ok := f.Parse([]byte(c.line), &r)
 			malformed := c.status == 0 && name != "status never set"
 			if ok == malformed || r.Status != c.status || string(r.UserAgent) != c.agent {
 				t.Errorf("%v %+v (agent %q); want %d, %q", ok, r, r.UserAgent, c.status, c.agent)
@@ -52,29 +53,30 @@ func TestCombined(t *testing.T) {
 func TestFormats(t *testing.T) {
 	for name, c := range map[string]struct {
 		format, escape, line string
-		want                 Request
+		want                 Record
 	}{
-		"status and pid":        {`$status $pid`, "", `503 4711`, Request{Status: 503, PID: 4711}},
-		"braces":                {`${status}x$pid`, "", `503x4711`, Request{Status: 503, PID: 4711}},
-		"status last":           {`$request $status`, "", `GET /a 200 HTTP/1.1 404`, Request{Status: 404}},
-		"status right behind":   {`$scheme$status`, "", `https200`, Request{Status: 200}},
-		"two texts in a row":    {`$scheme$host $status`, "", `httpsexample.com 200`, Request{Status: 200}},
-		"times of upstreams":    {`$status "$upstream_response_time" $pid`, "", `502 "0.5, 0.49 : 0.1" 9`, Request{Status: 502, PID: 9}},
-		"json":                  {`{"agent":"$http_user_agent","status":$status,"pid":"$pid"}`, "json", `{"agent":"a\",\"status\":500,\"","status":201,"pid":"7"}`, Request{Status: 201, PID: 7, UserAgent: []byte(`a\",\"status\":500,\"`)}},
-		"json, backslashes":     {`{"r":"$request","status":"$status"}`, "json", `{"r":"\\\\","status":"201"}`, Request{Status: 201}},
-		"none":                  {`"$request" $status`, "none", `"GET /" HTTP/1.1" 200`, Request{Status: 200}},
-		"an ISO time":           {`$time_iso8601|$status`, "", `2026-11-03T10:15:42+08:00|200`, Request{Status: 200}},
-		"upper case":            {`$STATUS`, "", `200`, Request{Status: 200}},
-		"the first of two":      {`$status $status`, "", `200 404`, Request{Status: 200}},
-		"seconds, not measured": {`$request_time $status`, "", `- 200`, Request{Status: 200}},
-		"text at the end":       {`$status $uri`, "", `200 /a b`, Request{Status: 200}},
+		"status and pid":        {`$status $pid`, "", `503 4711`, Record{Status: 503, PID: 4711}},
+		"braces":                {`${status}x$pid`, "", `503x4711`, Record{Status: 503, PID: 4711}},
+		"status last":           {`$request $status`, "", `GET /a 200 HTTP/1.1 404`, Record{Status: 404}},
+		"status right behind":   {`$scheme$status`, "", `https200`, Record{Status: 200}},
+		"two texts in a row":    {`$scheme$host $status`, "", `httpsexample.com 200`, Record{Status: 200}},
+		"times of upstreams":    {`$status "$upstream_response_time" $pid`, "", `502 "0.5, 0.49 : 0.1" 9`, Record{Status: 502, PID: 9}},
+		"json":                  {`{"agent":"$http_user_agent","status":$status,"pid":"$pid"}`, "json", `{"agent":"a\",\"status\":500,\"","status":201,"pid":"7"}`, Record{Status: 201, PID: 7, UserAgent: []byte(`a\",\"status\":500,\"`)}},
+		"json, backslashes":     {`{"r":"$request","status":"$status"}`, "json", `{"r":"\\\\","status":"201"}`, Record{Status: 201}},
+		"none":                  {`"$request" $status`, "none", `"GET /" HTTP/1.1" 200`, Record{Status: 200}},
+		"an ISO time":           {`$time_iso8601|$status`, "", `2026-11-03T10:15:42+08:00|200`, Record{Status: 200}},
+		"upper case":            {`$STATUS`, "", `200`, Record{Status: 200}},
+		"the first of two":      {`$status $status`, "", `200 404`, Record{Status: 200}},
+		"seconds, not measured": {`$request_time $status`, "", `- 200`, Record{Status: 200}},
+		"text at the end":       {`$status $uri`, "", `200 /a b`, Record{Status: 200}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := Compile(c.format, c.escape)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, ok := f.Parse([]byte(c.line))
+			var got Record
+			ok := f.Parse([]byte(c.line), &got)
 			if !ok || got.Status != c.want.Status || got.PID != c.want.PID || string(got.UserAgent) != string(c.want.UserAgent) {
 				t.Errorf("%v %+v, want %+v", ok, got, c.want)
 			}
@@ -137,7 +139,8 @@ func TestAClientCannotChangeTheStatusOfAQuotedFormat(t *testing.T) {
 					"$request", escaped(escape, hostile.Draw(t, "request")),
 					"$remote_user", escaped(escape, hostile.Draw(t, "user")),
 				).Replace(format)
-				if r, ok := f.Parse([]byte(line)); !ok || r.Status != status || string(r.UserAgent) != agent {
+				var r Record
+				if ok := f.Parse([]byte(line), &r); !ok || r.Status != status || string(r.UserAgent) != agent {
 					t.Fatalf("%s\n%v %d, agent %q", line, ok, r.Status, r.UserAgent)
 				}
 			})
@@ -150,8 +153,9 @@ func BenchmarkParse(b *testing.B) {
 	line := []byte(`192.168.100.200 - - [03/Nov/2026:10:15:42 +0000] "GET /some/path/of/usual/length?with=query HTTP/1.1" 200 5316 "https://example.com/some/referer" "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"`)
 	b.SetBytes(int64(len(line)))
 	b.ReportAllocs()
+	var r Record
 	for b.Loop() {
-		if _, ok := f.Parse(line); !ok {
+		if !f.Parse(line, &r) {
 			b.Fatal("malformed")
 		}
 	}

@@ -18,3 +18,9 @@ type Record struct {
 	Host             []byte // $host, $http_host or $server_name; nil: not told
 	UserAgent        []byte // as logged; nil: not told
 }
+
+// untold is a Record of a line that tells nothing.
+var untold = Record{RequestTime: -1, UpstreamTime: -1, Bytes: -1}
+
+// Is5xx tells whether the server was at fault.
+func (r *Record) Is5xx() bool { return r.Status >= 500 && r.Status <= 599 }

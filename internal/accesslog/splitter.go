@@ -6,7 +6,7 @@ const (
 	// maxLine bounds what is kept of a line. nginx cuts its own error lines at 2 KiB; only access
 	// lines with large variables ($request_body) come near.
 	maxLine  = 64 << 10
-	readSize = 64 << 10
+	readSize = 128 << 10 // more than maxLine
 )
 
 // splitter puts lines together from pieces.

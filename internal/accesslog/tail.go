@@ -18,10 +18,10 @@ type Counts struct {
 // Tail counts the whole lines within the last maxBytes bytes of a file. A missing file has none.
 func Tail(path string, formats Formats, maxBytes int64) (Counts, error) {
 	var c Counts
+	var r Record
 	err := TailLines(path, maxBytes, func(line []byte) {
-		r, ok := formats.Parse(line)
 		switch {
-		case !ok:
+		case !formats.Parse(line, &r):
 			c.Malformed++
 			return
 		case r.Is5xx():

@@ -15,6 +15,8 @@ func TestVariablesAreThoseBeforeEscaping(t *testing.T) {
 			map[string]string{"host": "a.test", "request": "GET /a\"b\\?q=é HTTP/1.1", "status": "200"}},
 		{`{"r":"$request_uri","s":$status}`, "json", `{"r":"/a\"b\u001f\\","s":404}`,
 			map[string]string{"request_uri": "/a\"b\x1f\\", "status": "404"}},
+		{`{"r":"$request","s":$status}`, "json", "{\"r\":\"\\u0016\\n\\/\xfc\",\"s\":400}",
+			map[string]string{"request": "\x16\n/\xfc", "status": "400"}}, // no UTF-8
 		{`$scheme://$host$request_uri $status`, "none", `https://a.test/x\x22 301`,
 			map[string]string{"scheme": "https", "host$request_uri": `a.test/x\x22`, "status": "301"}},
 	} {

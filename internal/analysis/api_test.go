@@ -40,3 +40,12 @@ func TestAMonitorThatIsRestoredGoesOn(t *testing.T) {
 		}
 	}
 }
+
+func TestAMonitorThatHasCountedNothingHasTooLittle(t *testing.T) {
+	b := Baseline{From: time.Unix(1_700_000_000, 0), Blocks: []Count{{Bad: 1, Total: 1000}, {Bad: 0, Total: 900}}}
+	for _, f := range NewMonitor(b, MonitorOptions{Signal: Errors5xx}).Findings() {
+		if f.State != TooLittle {
+			t.Errorf("%s is %q before anything was counted: %s", f.Test, f.State, f.Words)
+		}
+	}
+}

@@ -15,18 +15,56 @@ const (
 )
 
 // Judge says whether the evidence is enough and good: any fault fails the gate, whatever else is
-// missing; then anything missing leaves it inconclusive. Each reason stands for itself.
-func Judge(e Evidence, p Policy) (Verdict, []string) {
-	shares := e.shares()
-	if bad := slices.Concat(e.faults(), shares.worse); len(bad) > 0 {
-		return Fail, bad
+// missing; then anything missing leaves it inconclusive; then what the policy only warns of leaves it
+// degraded. Each reason stands for itself.
+//
+// Tests and rules decide as far as there are any. Of what none of them speaks, plainer bounds do: of the
+// shares of 5xx where neither days before nor requests told apart by worker are known, and of severe
+// lines where no rule has looked at them.
+func Judge(e Evidence, p Policy) Decision {
+	found := weigh(e.Findings, p)
+	var shares findings
+	if !e.tested(Errors5xx) && p.Action(Errors5xx) == Rollback {
+		shares = e.shares()
 	}
-	if missing := slices.Concat(e.gaps(p), shares.doubtful); len(missing) > 0 {
-		return Inconclusive, missing
+	d := Decision{Warned: len(found.warned) > 0, Findings: sorted(e.Findings)}
+	bad, hard := e.faults()
+	switch bad, missing := slices.Concat(bad, shares.worse, found.fail), slices.Concat(e.gaps(p), shares.doubtful, found.missing, found.doubtful); {
+	case len(bad) > 0:
+		d.Verdict, d.Hard, d.Why = Fail, hard || found.hard, slices.Concat(bad, found.clues, found.warned)
+	case len(missing) > 0:
+		d.Verdict, d.Why = Inconclusive, slices.Concat(missing, found.warned)
+	case len(found.warned) > 0:
+		d.Verdict, d.Why = Degraded, found.warned
+	default:
+		d.Verdict, d.Why = Pass, e.good()
 	}
+	d.Why = append(d.Why, found.listed...)
+	return d
+}
+
+// tested tells whether a test of the signal as a whole had enough to go on.
+func (e Evidence) tested(s Signal) bool {
+	return slices.ContainsFunc(e.Findings, func(f Finding) bool {
+		return f.Signal == s && f.Scope == "" && f.Test != Rule && f.State != TooLittle
+	})
+}
+
+// ruled tells whether the rules for what is rare have looked: at crashes and at severe lines.
+func (e Evidence) ruled() bool {
+	return slices.ContainsFunc(e.Findings, func(f Finding) bool { return f.Signal == WorkerExits && f.Test == Rule })
+}
+
+// probed tells whether each probe's answers were looked at on their own.
+func (e Evidence) probed() bool {
+	return slices.ContainsFunc(e.Findings, func(f Finding) bool { return f.Signal == Probes && f.Test == Rule })
+}
+
+// good says what a passing gate rests on.
+func (e Evidence) good() []string {
 	why := []string{
-		fmt.Sprintf("watched for %s: no worker crashed, no alert", e.Watched.Round(time.Second)),
-		fmt.Sprintf("%d probes answered, none lost", e.Probes),
+		fmt.Sprintf("watched for %s: %d processes crashed, %d emerg or alert lines", e.Watched.Round(time.Second), len(e.NewCrashes), e.New.Emerg+e.New.Alert),
+		fmt.Sprintf("%d probes answered, %d lost", e.Probes, e.ProbesLost),
 	}
 	if e.Logged {
 		why = append(why, "5xx: "+change(e.Before.sample(), e.After))
@@ -36,12 +74,37 @@ func Judge(e Evidence, p Policy) (Verdict, []string) {
 	if e.Familiar > 0 {
 		why = append(why, fmt.Sprintf("%d severe lines of the new binary are such as the old one wrote, and do not count", e.Familiar))
 	}
-	return Pass, append(why, e.Unobserved...)
+	for _, f := range e.Findings {
+		if f.Signal == Errors5xx && f.Scope == "" && f.Power != "" && f.Test == Sequential {
+			why = append(why, "5xx: "+f.Power+" would not be seen")
+		}
+	}
+	return slices.Concat(why, e.Attribution, e.Unobserved)
 }
 
-// faults lists what speaks against the new binary, the access logs apart.
-func (e Evidence) faults() []string {
-	var bad []string
+// faults lists what speaks against the new binary, as far as no test and no rule speaks of it. Crashes and
+// lost probes are hard.
+func (e Evidence) faults() (bad []string, hard bool) {
+	if !e.ruled() {
+		bad, hard = e.severe(), len(e.NewCrashes) > 0
+	}
+	if e.probed() {
+		return bad, hard
+	}
+	if e.ProbesLost > 0 {
+		hard = true
+		bad = append(bad, fmt.Sprintf("%d of %d probes were lost%s", e.ProbesLost, e.Probes+e.ProbesLost, firstOf(e.ProbeNotes)))
+	}
+	probes := Requests{e.Probes, e.Probes5xx}
+	if probes.Errors5xx >= minErrors && probes.Share() >= badProbes || sudden(0, e.RecentProbes, minDoubt) {
+		bad = append(bad, fmt.Sprintf("%d of %d probes were answered with 5xx though they were not before, %d of the last %d",
+			e.Probes5xx, e.Probes, e.RecentProbes.Errors5xx, e.RecentProbes.Total))
+	}
+	return bad, hard
+}
+
+// severe are crashes and severe lines.
+func (e Evidence) severe() (bad []string) {
 	if n := len(e.NewCrashes); n > 0 {
 		bad = append(bad, fmt.Sprintf("%d of the new master's processes crashed: %s", n, e.NewCrashes[0]))
 	}
@@ -50,14 +113,6 @@ func (e Evidence) faults() []string {
 	}
 	if e.New.Crit >= critPerNew && e.New.Crit > 2*e.Old.Crit {
 		bad = append(bad, fmt.Sprintf("%d crit lines of the new binary in the error log, %d of the old%s", e.New.Crit, e.Old.Crit, firstOf(e.Sample)))
-	}
-	if e.ProbesLost > 0 {
-		bad = append(bad, fmt.Sprintf("%d of %d probes were lost%s", e.ProbesLost, e.Probes+e.ProbesLost, firstOf(e.ProbeNotes)))
-	}
-	probes := Requests{e.Probes, e.Probes5xx}
-	if probes.Errors5xx >= minErrors && probes.Share() >= badProbes || sudden(0, e.RecentProbes, minDoubt) {
-		bad = append(bad, fmt.Sprintf("%d of %d probes were answered with 5xx though they were not before, %d of the last %d",
-			e.Probes5xx, e.Probes, e.RecentProbes.Errors5xx, e.RecentProbes.Total))
 	}
 	return bad
 }
@@ -103,7 +158,7 @@ func change(before sample, after Requests) string {
 // gaps lists what is still missing for a verdict, the access logs' shares apart.
 func (e Evidence) gaps(p Policy) []string {
 	var missing []string
-	if p == (Policy{}) {
+	if p.asksForNothing() {
 		missing = append(missing, "the policy asks for no evidence at all, so there is none that would be enough")
 	}
 	if e.Watched < p.MinDuration || e.Watched <= 0 {
@@ -116,7 +171,7 @@ func (e Evidence) gaps(p Policy) []string {
 		missing = append(missing, fmt.Sprintf("%d of %d probes answered", e.Probes, p.MinProbes))
 	}
 	if e.Logged && e.After.Total < p.MinRequests {
-		missing = append(missing, fmt.Sprintf("%d of %d requests in the access log", e.After.Total, p.MinRequests))
+		missing = append(missing, fmt.Sprintf("%d of %d requests of clients in the access log (graft's own %d probes are not counted)", e.After.Total, p.MinRequests, e.Probes))
 	}
 	if e.Probes == 0 && e.After.Total == 0 {
 		missing = append(missing, "neither a probe nor a request in an access log was answered")
@@ -127,7 +182,7 @@ func (e Evidence) gaps(p Policy) []string {
 	if e.ProbesUnsent*unsentShare > e.Probes {
 		missing = append(missing, fmt.Sprintf("%d probes could not be sent from here%s", e.ProbesUnsent, firstOf(e.ProbeNotes)))
 	}
-	if probes := (Requests{e.Probes, e.Probes5xx}); probes.Errors5xx >= minDoubt && probes.Share() >= badProbes {
+	if probes := (Requests{e.Probes, e.Probes5xx}); !e.probed() && probes.Errors5xx >= minDoubt && probes.Share() >= badProbes {
 		missing = append(missing, fmt.Sprintf("%d of %d probes were answered with 5xx", e.Probes5xx, e.Probes))
 	}
 	return missing

@@ -49,7 +49,7 @@ func TestJudge(t *testing.T) {
 		"probes unsent":         {func(e *Evidence) { e.ProbesUnsent = 2 }, Inconclusive, "2 probes could not be sent"},
 		"watched too shortly":   {func(e *Evidence) { e.Watched = 59 * time.Second }, Inconclusive, "watched for 59s of 1m0s"},
 		"too few probes":        {func(e *Evidence) { e.Probes = 49 }, Inconclusive, "49 of 50 probes"},
-		"too few requests":      {func(e *Evidence) { e.After = Requests{999, 0} }, Inconclusive, "999 of 1000 requests"},
+		"too few requests":      {func(e *Evidence) { e.After = Requests{999, 0} }, Inconclusive, "999 of 1000 requests of clients"},
 		"no access log":         {func(e *Evidence) { *e = Evidence{Watched: e.Watched, ErrorLogged: true, Probes: 100} }, Pass, "the probes alone"},
 		"no error log":          {func(e *Evidence) { e.ErrorLogged, e.Unobserved = false, []string{"error_log stderr"} }, Inconclusive, "a crash would not have been seen: error_log stderr"},
 		"faults beat gaps":      {func(e *Evidence) { e.Watched, e.New.Emerg = 0, 1 }, Fail, "emerg"},
@@ -87,7 +87,8 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := healthy()
 			c.change(&e)
-			got, why := Judge(e, policy)
+			d := Judge(e, policy)
+			got, why := d.Verdict, d.Why
 			if got != c.want || !strings.Contains(strings.Join(why, "\n"), c.why) {
 				t.Errorf("%v: %q\nwant %v with %q", got, why, c.want, c.why)
 			}
@@ -104,14 +105,14 @@ func TestNoEvidenceNeverPasses(t *testing.T) {
 		"a past alone":        {Watched: 48 * time.Hour, Logged: true, ErrorLogged: true, Before: Requests{1000, 0}},
 		"probes, no watching": {Probes: 100, ErrorLogged: true},
 	} {
-		if got, why := Judge(e, lax); got != Inconclusive || len(why) == 0 {
-			t.Errorf("%s: %v %q", name, got, why)
+		if d := Judge(e, lax); d.Verdict != Inconclusive || len(d.Why) == 0 {
+			t.Errorf("%s: %v", name, d)
 		}
 	}
-	if got, _ := Judge(healthy(), Policy{}); got != Inconclusive {
+	if got := Judge(healthy(), Policy{}).Verdict; got != Inconclusive {
 		t.Errorf("a policy that asks for nothing: %v", got)
 	}
-	if got, _ := Judge(healthy(), lax); got != Pass {
+	if got := Judge(healthy(), lax).Verdict; got != Pass {
 		t.Errorf("the same policy with evidence: %v", got)
 	}
 }
@@ -143,12 +144,12 @@ func evidence(t *rapid.T) Evidence {
 }
 
 // goodness orders verdicts.
-var goodness = map[Verdict]int{Fail: 0, Inconclusive: 1, Pass: 2}
+var goodness = map[Verdict]int{Fail: 0, Inconclusive: 1, Degraded: 2, Pass: 3}
 
 func TestMoreFaultsNeverMakeAVerdictBetter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := evidence(t)
-		before, _ := Judge(e, policy)
+		before := Judge(e, policy).Verdict
 		n := rapid.Int64Range(1, 1000).Draw(t, "more")
 		switch kind := rapid.IntRange(0, 8).Draw(t, "kind"); kind {
 		case 0:
@@ -170,7 +171,7 @@ func TestMoreFaultsNeverMakeAVerdictBetter(t *testing.T) {
 		case 8:
 			if len(e.Logs) == 0 {
 				e.After.Total, e.Before = 1000, Requests{1000, 1}
-				before, _ = Judge(e, policy)
+				before = Judge(e, policy).Verdict
 				e.After.Errors5xx = min(n, 1000)
 				break
 			}
@@ -179,17 +180,17 @@ func TestMoreFaultsNeverMakeAVerdictBetter(t *testing.T) {
 			l.After.Errors5xx += more
 			e.After.Errors5xx += more
 		}
-		after, why := Judge(e, policy)
-		if goodness[after] > goodness[before] {
-			t.Fatalf("%v became %v: %q", before, after, why)
+		after := Judge(e, policy)
+		if goodness[after.Verdict] > goodness[before] {
+			t.Fatalf("%v became %v", before, after)
 		}
 	})
 }
 
 func TestThereIsAlwaysAReason(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		if v, why := Judge(evidence(t), policy); len(why) == 0 {
-			t.Fatalf("%v without a reason", v)
+		if d := Judge(evidence(t), policy); len(d.Why) == 0 {
+			t.Fatalf("%v without a reason", d.Verdict)
 		}
 	})
 }
@@ -199,7 +200,7 @@ func TestTheZeroVerdictIsInconclusive(t *testing.T) {
 	if v != Inconclusive || v.String() != "inconclusive" {
 		t.Errorf("%v", v)
 	}
-	for _, want := range []Verdict{Inconclusive, Pass, Fail} {
+	for _, want := range []Verdict{Inconclusive, Pass, Fail, Degraded} {
 		text, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)

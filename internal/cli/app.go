@@ -36,22 +36,23 @@ type app struct {
 	Streams
 	fs procfs.FS
 
-	output   string
-	pid      int
-	pidFile  string
-	stateDir string
-	yes      bool
-	noInput  bool
-	quiet    bool
-	verbose  bool
-	answered bool // the JSON answer is out
+	output      string
+	pid         int
+	pidFile     string
+	stateDir    string
+	yes         bool
+	noInput     bool
+	quiet       bool
+	verbose     bool
+	answered    bool // the JSON answer is out
+	progressing bool // a line on the terminal tells how far something has come
 }
 
 // Main runs one command and returns its exit code.
 func Main(ctx context.Context, args []string, s Streams) int {
 	a := &app{Streams: s, fs: procfs.New("/proc")}
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(spreadLists(args))
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	err := root.ExecuteContext(ctx)
@@ -104,8 +105,8 @@ func (a *app) root() *cobra.Command {
 	})
 	root.AddCommand(
 		a.inspectCommand(), a.buildCommand(), a.artifactCommand(), a.planCommand(), a.rehearseCommand(), a.applyCommand(), a.migrateCommand(),
-		a.resumeCommand(), a.finishCommand(), a.rollbackCommand(), a.statusCommand(), a.historyCommand(),
-		a.probeCommand(), a.trapsCommand(), a.versionCommand(),
+		a.resumeCommand(), a.finishCommand(), a.rollbackCommand(), a.statusCommand(), a.watchCommand(), a.policyCommand(), a.historyCommand(),
+		a.probeCommand(), a.analyzeCommand(), a.trapsCommand(), a.versionCommand(),
 	)
 	root.SuggestionsMinimumDistance = 2
 	for _, cmd := range root.Commands() {

@@ -5,57 +5,103 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"graft/internal/artifact"
+	"graft/internal/gate"
 	"graft/internal/journal"
 	"graft/internal/migrate"
 	"graft/internal/nginx"
+	"graft/internal/policy"
 	"graft/internal/preflight"
 )
 
 // runFlags are those of the commands that carry a migration on.
 type runFlags struct {
-	options migrate.Options
-	until   string
-	policy  string
+	options migrate.Options // as the flags have it
+	file    string          // the policy's; flags override it
 	detach  bool
-	bare    bool // without a rehearsal
+	bare    bool     // without a rehearsal
+	probes  []string // URLs
 }
 
 func (r *runFlags) add(cmd *cobra.Command) {
-	d := migrate.Defaults()
-	f := cmd.Flags()
-	f.StringVar(&r.until, "until", string(d.Until), "stop at overlap, parked or finished")
-	f.DurationVar(&r.options.Overlap, "overlap", d.Overlap, "how long both serve before the gate decides")
-	f.DurationVar(&r.options.Park, "park", d.Park, "how long the new binary serves alone before the gate decides")
-	f.StringVar(&r.policy, "undetermined", string(d.Undetermined), "where a gate lacks evidence: hold, proceed or rollback")
-	f.Int64Var(&r.options.MinRequests, "min-requests", d.MinRequests, "requests in the access log that a gate asks for")
-	f.Float64Var(&r.options.ProbeRate, "probe-rate", d.ProbeRate, "graft's own requests per second and listening address")
-	f.DurationVar(&r.options.Patience, "patience", d.Patience, "how long a new master's start, or workers coming and going, may take")
-	f.BoolVar(&r.options.NoPackageGuard, "no-package-guard", false, "let the package manager overwrite the binary and restart nginx meanwhile")
+	r.options = migrate.Defaults()
+	o, p, f := &r.options, &r.options.Policy, cmd.Flags()
+	f.StringVar(&r.file, "policy", "", "a file that says what the gates ask for and what follows from what they see: graft policy shows one")
+	f.StringVar((*string)(&o.Until), "until", string(o.Until), "stop at overlap, parked or finished")
+	f.DurationVar((*time.Duration)(&p.Gates.Overlap), "overlap", time.Duration(p.Gates.Overlap), "how long both serve before the gate decides")
+	f.DurationVar((*time.Duration)(&p.Gates.Park), "park", time.Duration(p.Gates.Park), "how long the new binary serves alone before the gate decides")
+	f.StringVar((*string)(&p.Undetermined), "undetermined", string(p.Undetermined), "where a gate lacks evidence: hold, proceed or rollback")
+	f.StringVar((*string)(&p.Degraded), "degraded", string(p.Degraded), "where a gate sees what the policy only warns of: hold, proceed or rollback")
+	f.Int64Var(&p.Minimum.Requests, "min-requests", p.Minimum.Requests, "requests in the access log that a gate asks for")
+	f.Float64Var(&p.Probes.Rate, "probe-rate", p.Probes.Rate, "graft's own requests per second and listening address")
+	f.StringArrayVar(&r.probes, "probe", nil, "a `URL` to probe besides what the configuration serves; may be given several times")
+	f.DurationVar(&o.Patience, "patience", o.Patience, "how long a new master's start, or workers coming and going, may take")
+	f.BoolVar(&o.NoPackageGuard, "no-package-guard", false, "let the package manager overwrite the binary and restart nginx meanwhile")
 	f.BoolVar(&r.detach, "detach", false, "go on in the background, whatever happens to this terminal")
-	f.BoolVar(&r.options.Stay, "stay", false, "where a gate holds, go on watching")
+	f.BoolVar(&o.Stay, "stay", false, "where a gate holds, go on watching")
 	_ = f.MarkHidden("stay") // what --detach gives to the graft in the background
 }
 
-func (r *runFlags) check() error {
-	r.options.Until, r.options.Undetermined = migrate.Phase(r.until), migrate.Undetermined(r.policy)
-	switch r.options.Until {
+// settle makes the options of a run: what was chosen before, then the policy's file, then the flags that
+// were given.
+func (r *runFlags) settle(cmd *cobra.Command, before migrate.Options) error {
+	given, o := r.options, before
+	if r.file != "" {
+		p, err := policy.Load(r.file)
+		if err != nil {
+			return failf(CodeUsage, "docs/policy.md has every key; graft policy FILE shows what a file comes to", "%w", err)
+		}
+		o.Policy = p
+	}
+	for name, set := range map[string]func(){
+		"until":            func() { o.Until = given.Until },
+		"overlap":          func() { o.Policy.Gates.Overlap = given.Policy.Gates.Overlap },
+		"park":             func() { o.Policy.Gates.Park = given.Policy.Gates.Park },
+		"undetermined":     func() { o.Policy.Undetermined = given.Policy.Undetermined },
+		"degraded":         func() { o.Policy.Degraded = given.Policy.Degraded },
+		"min-requests":     func() { o.Policy.Minimum.Requests = given.Policy.Minimum.Requests },
+		"probe-rate":       func() { o.Policy.Probes.Rate = given.Policy.Probes.Rate },
+		"no-package-guard": func() { o.NoPackageGuard = given.NoPackageGuard },
+		"patience":         func() { o.Patience = given.Patience },
+	} {
+		if cmd.Flags().Changed(name) {
+			set()
+		}
+	}
+	o.Stay = given.Stay
+	for _, url := range r.probes {
+		spec, err := gate.ParseProbe(url)
+		if err != nil {
+			return failf(CodeUsage, "", "--probe: %w", err)
+		}
+		if !slices.ContainsFunc(o.Policy.Probes.URLs, func(have gate.ProbeSpec) bool { return have.URL == url }) {
+			o.Policy.Probes.URLs = append(o.Policy.Probes.URLs, spec)
+		}
+	}
+	r.options = o
+	switch o.Until {
 	case migrate.Overlap, migrate.Parked, migrate.Finished:
 	default:
-		return failf(CodeUsage, "", "--until %s: want overlap, parked or finished", r.until)
+		return failf(CodeUsage, "", "--until %s: want overlap, parked or finished", o.Until)
 	}
-	switch r.options.Undetermined {
-	case migrate.Hold, migrate.Proceed, migrate.GiveUp:
-	default:
-		return failf(CodeUsage, "", "--undetermined %s: want hold, proceed or rollback", r.policy)
+	for flag, end := range map[string]policy.End{"undetermined": o.Policy.Undetermined, "degraded": o.Policy.Degraded} {
+		switch end {
+		case policy.Hold, policy.Proceed, policy.GiveUp:
+		default:
+			return failf(CodeUsage, "", "--%s %s: want hold, proceed or rollback", flag, end)
+		}
 	}
-	if r.options.Overlap < 0 || r.options.Park < 0 || r.options.ProbeRate <= 0 || r.options.Patience <= 0 {
+	if o.Policy.Gates.Overlap < 0 || o.Policy.Gates.Park < 0 || o.Policy.Probes.Rate <= 0 || o.Patience <= 0 {
 		return failf(CodeUsage, "", "--overlap and --park must not be negative, --probe-rate and --patience must be more than 0")
+	}
+	if err := o.Policy.Check(); err != nil {
+		return failf(CodeUsage, "", "%w", err)
 	}
 	return nil
 }
@@ -67,7 +113,7 @@ func (a *app) applyCommand() *cobra.Command {
 		Short: "Carry out a plan: stage, swap, overlap, park, finish, with a gate before each step that is hard to turn back",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := flags.check(); err != nil {
+			if err := flags.settle(cmd, migrate.Defaults()); err != nil {
 				return err
 			}
 			plan, err := a.loadPlan(args[0])
@@ -98,7 +144,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		Short: "Build, plan, rehearse and apply in one command",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := flags.check(); err != nil {
+			if err := flags.settle(cmd, migrate.Defaults()); err != nil {
 				return err
 			}
 			if sources.source == "" {
@@ -317,7 +363,7 @@ func outcomeError(o migrate.Outcome) error {
 	case o.Held && o.Phase == migrate.Finished:
 		return failf(CodeInconclusive, "graft rollback brings the old binary back", "%s", o.Reason)
 	case o.Held:
-		return failf(CodeInconclusive, "graft resume watches on (--undetermined proceed passes it), graft rollback goes back",
+		return failf(CodeInconclusive, "graft resume watches on, graft watch pass --reason TEXT passes it (and so does --undetermined proceed), graft rollback goes back",
 			"%s: %s", o.Reason, strings.Join(o.Why, "; "))
 	case o.Phase == migrate.Halted && o.Remedy != "":
 		return failf(CodeHalted, o.Remedy, "halted: %s", o.Reason)
@@ -326,7 +372,11 @@ func outcomeError(o migrate.Outcome) error {
 	case o.Phase == migrate.RolledBack && o.Untouched:
 		return failf(CodeFailed, "nothing was changed on the host", "%s", o.Reason)
 	case o.Phase == migrate.RolledBack:
-		return failf(CodeRolledBack, "the old binary serves and is on disk", "rolled back: %s", o.Reason)
+		hint := "the old binary serves and is on disk"
+		if o.Back != nil && o.Back.String() != "" {
+			hint += "; " + o.Back.String()
+		}
+		return failf(CodeRolledBack, hint, "rolled back: %s", o.Reason)
 	}
 	return nil
 }

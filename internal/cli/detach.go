@@ -94,11 +94,19 @@ func (a *app) detach(ctx context.Context, flags *pflag.FlagSet, plan string) err
 // already: what is left to do is apply. Of the flags that were given it gets those that it knows.
 func detachedArgs(flags *pflag.FlagSet, plan string) []string {
 	command := []string{"resume", "--stay"}
-	known := []string{"until", "overlap", "park", "undetermined", "min-requests", "probe-rate", "patience", "no-package-guard"}
+	known := []string{"until", "overlap", "park", "undetermined", "degraded", "min-requests", "probe-rate", "patience", "no-package-guard"}
 	if plan != "" {
 		command, known = []string{"apply", plan, "--stay"}, append(known, "no-rehearsal")
 	}
 	flags.Visit(func(f *pflag.Flag) {
+		if path, err := filepath.Abs(f.Value.String()); f.Name == "policy" && err == nil {
+			command = append(command, "--policy="+path) // it is read from another directory
+		}
+		if urls, err := flags.GetStringArray("probe"); f.Name == "probe" && err == nil {
+			for _, url := range urls {
+				command = append(command, "--probe="+url)
+			}
+		}
 		if slices.Contains(known, f.Name) {
 			command = append(command, "--"+f.Name+"="+f.Value.String())
 		}

@@ -22,7 +22,7 @@ const (
 	CodeDone         Code = 0
 	CodeFailed       Code = 1 // nothing changed on the host
 	CodeUsage        Code = 2
-	CodeChanges      Code = 3 // plan --detailed-exitcode: there is something to do
+	CodeChanges      Code = 3 // --detailed-exitcode: plan has something to do, or analyze found after worse
 	CodeBlocked      Code = 4 // by preflight or rehearsal
 	CodeRolledBack   Code = 5 // failed, rolled back cleanly
 	CodeHalted       Code = 6 // a person is needed

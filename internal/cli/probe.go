@@ -5,29 +5,46 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"graft/internal/gate"
 	"graft/internal/probe"
 )
 
 func (a *app) probeCommand() *cobra.Command {
 	load := probe.Load{}
 	var mode string
+	var spec probeSpec
+	var headers []string
 	cmd := &cobra.Command{
 		Use:   "probe URL…",
 		Short: "Send requests and count what becomes of every one",
 		Long: "Probe is the client that graft trusts: it sends each request once, on connections of its own, and counts\n" +
-			"refused, reset, cut and timed-out ones that other clients retry in silence. It exits 1 if one was lost.\n" +
+			"refused, reset, cut and timed-out ones that other clients retry in silence. It exits 1 if one was lost.\n\n" +
+			"The URL says what is spoken:\n" +
+			"  http://, https://   HTTP/1.1\n" +
+			"  h2://, h2c://       HTTP/2, with TLS and without\n" +
+			"  h3://               HTTP/3\n" +
+			"  ws://, wss://       WebSocket: a handshake, then pings, or --send and its echo\n" +
+			"  grpc://, grpcs://   the standard health check; /name asks it for that service,\n" +
+			"                      /package.Service/Method calls that with an empty message\n" +
+			"  tcp://, tls://      a connection; --send and --expect say what goes over it\n\n" +
 			"A unix socket is named as nginx does: http://unix:/run/nginx.sock:/path",
+		Example: "  graft probe -n 100 https://site.example/\n" +
+			"  graft probe --address 127.0.0.1:443 h3://site.example/\n" +
+			"  graft probe --send hello wss://site.example/chat\n" +
+			"  graft probe --expect '220 ' tcp://127.0.0.1:25",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			load.Mode = probe.Mode(mode)
 			var running []*probe.Running
 			for _, url := range args {
-				target, err := probe.ParseURL(url)
+				spec.URL = url
+				target, err := spec.withHeaders(headers)
 				if err != nil {
 					return &Error{CodeUsage, err, ""}
 				}
@@ -71,7 +88,33 @@ func (a *app) probeCommand() *cobra.Command {
 	f.DurationVar(&load.Think, "think", 0, "pause of a client after each answer")
 	f.StringVar(&load.UserAgent, "user-agent", "", "User-Agent header (graft-probe; a gate does not count that as traffic)")
 	f.IntVar(&load.BytesPerSecond, "bytes-per-second", 0, "how fast each slow reader reads")
+	f.StringVar(&spec.Address, "address", "", "connect to this host:port instead of the URL's")
+	f.StringVarP(&spec.Method, "method", "X", "", "GET, HEAD or OPTIONS")
+	f.StringArrayVarP(&headers, "header", "H", nil, "a header, as 'Name: value'; Host is the name asked for, in TLS too")
+	f.StringVar(&spec.Send, "send", "", "text to send by ws, wss, tcp and tls; \\r and \\n are the line's ends")
+	f.StringVar(&spec.Expect.Body, "expect", "", "how the answer to it begins")
 	return cmd
+}
+
+// probeSpec is what is asked of each URL.
+type probeSpec struct{ gate.ProbeSpec }
+
+// withHeaders is the target with the headers of the command line, "Name: value".
+func (s probeSpec) withHeaders(lines []string) (probe.Target, error) {
+	s.Headers = map[string]string{}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return probe.Target{}, fmt.Errorf("header %q: want 'Name: value'", line)
+		}
+		s.Headers[name] = strings.TrimSpace(value)
+	}
+	s.Send = strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(s.Send)
+	t, err := s.Target()
+	if err == nil && s.Expect.Body != "" && t.Expect == "" {
+		err = fmt.Errorf("probe %q: --expect is for ws, wss, tcp and tls", s.URL)
+	}
+	return t, err
 }
 
 type probeResult struct {

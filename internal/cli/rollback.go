@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"graft/internal/migrate"
 	"graft/internal/nginx"
+	"graft/internal/policy"
 	"graft/internal/procfs"
 )
 
@@ -51,7 +53,7 @@ func (a *app) finishCommand() *cobra.Command {
 				return err
 			}
 			options := migrate.Defaults()
-			options.Park = 0
+			options.Policy.Gates.Park = 0
 			return a.takeOver(cmd.Context(), options, migrate.Finished, (*migrate.Engine).PassByHand)
 		},
 	}
@@ -88,7 +90,9 @@ func (a *app) rollbackCommand() *cobra.Command {
 // returnOptions are those of the way back from finished: a migration that should not take days.
 func returnOptions() migrate.Options {
 	o := migrate.Defaults()
-	o.Overlap, o.Park, o.MinRequests, o.Undetermined = 2*time.Second, 2*time.Second, 0, migrate.GiveUp
+	short := policy.Duration(2 * time.Second)
+	o.Policy.Gates, o.Policy.Minimum.Requests, o.Policy.Baseline = policy.Gates{Overlap: short, Park: short}, 0, 0
+	o.Policy.Undetermined, o.Policy.Degraded = policy.GiveUp, policy.Proceed // the old binary is known
 	return o
 }
 
@@ -151,46 +155,37 @@ func (a *app) completeReturn(ctx context.Context, state migrate.State, rec migra
 	return err
 }
 
-// recall checks the flags of resume; what they leave open is as it was when the migration began.
+// recall makes the options of resume: what its flags leave open is as it was when the migration began.
 func (a *app) recall(cmd *cobra.Command, flags *runFlags) error {
-	if err := flags.check(); err != nil {
-		return err
-	}
-	state, err := a.state()
+	before, err := a.remembered()
 	if err != nil {
 		return err
+	}
+	return flags.settle(cmd, before)
+}
+
+// remembered are the options that the current migration was last run with, and lead on from where it is.
+func (a *app) remembered() (migrate.Options, error) {
+	o := migrate.Defaults()
+	state, err := a.state()
+	if err != nil {
+		return o, err
 	}
 	rec, err := state.Current()
 	if err != nil {
-		return err
+		return o, err
 	}
-	given := flags.options
-	if options, ok := rec.Options(); ok {
-		flags.options = options
+	if last, ok := rec.Options(); ok {
+		o = last
 	}
 	status, err := migrate.Look(a.fs, rec)
 	if err != nil {
-		return err
+		return o, err
 	}
-	if status.Phase == flags.options.Until || status.Phase == migrate.Parked {
-		flags.options.Until = migrate.Finished // it got where it was to stop: going on leads further
+	if status.Phase == o.Until || status.Phase == migrate.Parked {
+		o.Until = migrate.Finished // it got where it was to stop: going on leads further
 	}
-	for name, set := range map[string]func(){
-		"until":            func() { flags.options.Until = given.Until },
-		"overlap":          func() { flags.options.Overlap = given.Overlap },
-		"park":             func() { flags.options.Park = given.Park },
-		"undetermined":     func() { flags.options.Undetermined = given.Undetermined },
-		"min-requests":     func() { flags.options.MinRequests = given.MinRequests },
-		"probe-rate":       func() { flags.options.ProbeRate = given.ProbeRate },
-		"no-package-guard": func() { flags.options.NoPackageGuard = given.NoPackageGuard },
-		"patience":         func() { flags.options.Patience = given.Patience },
-	} {
-		if cmd.Flags().Changed(name) {
-			set()
-		}
-	}
-	flags.options.Stay = given.Stay
-	return nil
+	return o, nil
 }
 
 // goBack migrates a finished instance the other way, to the kept backup.
@@ -242,7 +237,7 @@ func (a *app) goBack(ctx context.Context, state migrate.State, rec migrate.Recor
 
 // order hands an order to the graft that runs, and shows what it does until it ends. ordered is
 // false if none runs.
-func (a *app) order(ctx context.Context, order migrate.Order, wanted migrate.Phase) (ordered bool, err error) {
+func (a *app) order(ctx context.Context, order string, wanted migrate.Phase) (ordered bool, err error) {
 	state, err := a.state()
 	if err != nil {
 		return false, err
@@ -253,7 +248,7 @@ func (a *app) order(ctx context.Context, order migrate.Order, wanted migrate.Pha
 	}
 	show := a.timeline(rec)
 	var outcome *migrate.Outcome
-	err = migrate.Ask(ctx, state.Socket(), string(order), func(r migrate.Reply) error {
+	err = migrate.Send(ctx, state.Socket(), migrate.Request{Command: order, Name: os.Getenv("SUDO_USER")}, func(r migrate.Reply) error {
 		if r.Event != nil {
 			show(*r.Event)
 		}
@@ -277,7 +272,7 @@ func (a *app) answerStatus(rec migrate.Record) error {
 	if err != nil {
 		return err
 	}
-	return a.answer(status, func(w io.Writer) { showStatus(w, status) })
+	return a.answer(status, func(w io.Writer) { a.showStatus(w, status) })
 }
 
 // look is the status of the migration that this host is in, or was in last. at is migrate.Look, or looks

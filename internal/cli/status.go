@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"graft/internal/gate"
 	"graft/internal/guard"
 	"graft/internal/journal"
 	"graft/internal/migrate"
@@ -42,12 +43,12 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(status, func(w io.Writer) { showStatus(w, *status) })
+			return a.answer(status, func(w io.Writer) { a.showStatus(w, *status) })
 		},
 	}
 }
 
-func showStatus(w io.Writer, s migrate.Status) {
+func (a *app) showStatus(w io.Writer, s migrate.Status) {
 	fmt.Fprintf(w, "migration %s: %s", s.Migration, s.Phase)
 	if !s.Since.IsZero() {
 		fmt.Fprintf(w, " since %s (%s)", s.Since.Local().Format(time.DateTime), time.Since(s.Since).Round(time.Second))
@@ -58,12 +59,7 @@ func showStatus(w io.Writer, s migrate.Status) {
 	}
 	fmt.Fprintf(w, "  old       %s: %s\n", s.Old.Name, s.Old.Master)
 	fmt.Fprintf(w, "  new       %s: %s\n", s.New.Name, s.New.Master)
-	if len(s.Gate.Why) > 0 {
-		fmt.Fprintf(w, "  gate      %s\n", s.Gate.Verdict)
-		for _, why := range s.Gate.Why {
-			fmt.Fprintf(w, "            %s\n", why)
-		}
-	}
+	a.showGate(w, s.Gate)
 	for _, f := range s.Guards {
 		fmt.Fprintf(w, "  guard     %s: %s\n            since %s; → %s\n", f.ID, f.Evidence, f.Since.Local().Format(time.DateTime), strings.ReplaceAll(f.Remedy, "\n", "\n            "))
 	}
@@ -181,6 +177,14 @@ func describe(e journal.Event) string {
 	switch {
 	case e.Step == "turn":
 		return "turning back: " + data.Reason
+	case e.Step == "asked":
+		return told[migrate.Order](e.Data, migrate.Order.String)
+	case e.Step == "baseline" && e.Event == journal.Failed:
+		return "the days before could not be read, so the gates compare with nothing: " + data.Reason
+	case e.Step == "baseline" && e.Event == journal.Done:
+		return told(e.Data, migrate.Learned.String)
+	case e.Step == "baseline":
+		return told(e.Data, gate.Progress.String)
 	case e.Step == "guard" && data.Over:
 		return "guard: " + data.ID + ": over"
 	case e.Step == "guard" && data.Follows == guard.Halt:
@@ -219,4 +223,11 @@ func describe(e journal.Event) string {
 			data.Master.PID, data.Workers, data.Sockets, len(data.Answered), data.Took.Round(100*time.Microsecond))
 	}
 	return "  done"
+}
+
+// told puts an event's data into the words of its type.
+func told[T any](data json.RawMessage, words func(T) string) string {
+	var t T
+	_ = json.Unmarshal(data, &t) // what cannot be read is the zero value, which says little
+	return words(t)
 }

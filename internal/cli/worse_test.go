@@ -13,10 +13,7 @@ import (
 // few lines more, so that it passes every check and misbehaves only while it serves.
 func worse(t testing.TB) string {
 	t.Helper()
-	tree := cacheDir("worse-nginx-1.22.1")
-	if err := os.RemoveAll(tree); err != nil {
-		t.Fatal(err)
-	}
+	tree := filepath.Join(t.TempDir(), "nginx") // its path is no part of what the build is known by
 	if err := os.CopyFS(tree, os.DirFS(nginxtest.Source(t, "1.22.1"))); err != nil {
 		t.Fatal(err)
 	}
@@ -36,12 +33,76 @@ func worse(t testing.TB) string {
         return ngx_http_next_header_filter(r);
     }
 `)
-	insert(t, filepath.Join(tree, "src/http/ngx_http_core_module.c"), "ngx_http_handler(ngx_http_request_t *r)\n{", `
-    if (access("crash", F_OK) == 0) {
+	core := filepath.Join(tree, "src/http/ngx_http_core_module.c")
+	insert(t, core, "#include <ngx_http.h>\n", `
+/* what the file says; empty without one */
+static ngx_str_t
+worse_text(const char *name)
+{
+    static u_char  text[128];
+    ngx_str_t      s = { 0, text };
+    ssize_t        n;
+    int            fd;
+
+    fd = open(name, O_RDONLY);
+    if (fd != -1) {
+        n = read(fd, text, sizeof(text));
+        s.len = n > 0 ? n : 0;
+        (void) close(fd);
+    }
+    return s;
+}
+
+static ngx_int_t
+worse_number(const char *name)
+{
+    ngx_str_t  s = worse_text(name);
+
+    return s.len ? ngx_atoi(s.data, s.len) : 0;
+}
+
+static void
+worse_go_on(ngx_http_request_t *r)
+{
+    if (r->connection->write->delayed) {
+        (void) ngx_handle_write_event(r->connection->write, 0);
+        return;
+    }
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}
+`)
+	insert(t, core, "ngx_http_handler(ngx_http_request_t *r)\n{", `
+    ngx_int_t   worse = worse_number("crash-one-in");
+    ngx_str_t   told;
+
+    if (access("crash", F_OK) == 0 || (worse > 0 && ngx_random() % worse == 0)) {
         raise(SIGSEGV);
     }
-    if (access("fail", F_OK) == 0) {
+    if (access("fail", F_OK) == 0 || ngx_random() % 1000 < worse_number("fail-permille")) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+    told = worse_text("fail-prefix");
+    if (told.len && r->uri.len >= told.len && ngx_memcmp(r->uri.data, told.data, told.len) == 0) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+    worse = worse_number("leak-bytes");
+    if (worse > 0) {
+        (void) memset(malloc(worse), 1, worse);
+    }
+`)
+	// A request that says in its arguments how long its upstream takes (ms=20) takes that share longer.
+	insert(t, core, "    r->gzip_vary = 0;\n#endif\n", `
+    worse = worse_number("delay-percent");
+    if (worse > 0 && !r->internal && ngx_http_arg(r, (u_char *) "ms", 2, &told) == NGX_OK) {
+        r->read_event_handler = ngx_http_test_reading;
+        r->write_event_handler = worse_go_on;
+        r->connection->write->delayed = 1;
+        ngx_add_timer(r->connection->write, ngx_atoi(told.data, told.len) * worse / 100 + 1);
+        (void) ngx_handle_read_event(r->connection->read, 0);
         return;
     }
 `)
@@ -63,10 +124,15 @@ func insert(t testing.TB, file, anchor, text string) {
 	}
 }
 
-// misbehave tells the worse nginx what to do.
-func (h *host) misbehave(how string) {
+// misbehave tells the worse nginx what to do, and where it is a matter of degree, how much.
+func (h *host) misbehave(how string, much ...string) {
 	h.t.Helper()
-	if err := os.WriteFile(filepath.Join(h.inst.Prefix, how), nil, 0o644); err != nil {
+	// In one step: a worker must not read half of it.
+	file := filepath.Join(h.inst.Prefix, how)
+	if err := os.WriteFile(file+".new", []byte(strings.Join(much, "")), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -117,7 +183,7 @@ func TestInconclusiveDoesNotPass(t *testing.T) {
 	file := h.plan(nginxtest.Release(t, "1.26.3").Path)
 	// No traffic at all, and a gate that asks for some.
 	r := h.must(9, "apply", file, "--no-rehearsal", "--overlap", "200ms", "--park", "200ms", "--min-requests", "100", "--probe-rate", "20")
-	if !strings.Contains(r.stderr, "requests in the access log") {
+	if !strings.Contains(r.stderr, "requests of clients in the access log") {
 		t.Errorf("what is missing is not told: %s", r)
 	}
 	h.phase("overlap")

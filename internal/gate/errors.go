@@ -3,7 +3,6 @@ package gate
 import (
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"graft/internal/accesslog"
@@ -31,46 +30,60 @@ type errorLines struct {
 	// usual are the classes of severe lines that the old generation writes. Busy hosts have some at
 	// all times: "could not allocate new session in SSL session shared cache" is an alert, each
 	// scanner's broken TLS handshake is crit.
-	usual    map[string]bool
+	usual    map[string]bool // by the class's ID
 	familiar int64
+	// classes are those of both generations' lines, in the comparison with the days before and with each other.
+	classes *errorClasses
+	killed  map[int]bool // whose end by a signal a master has told
 }
 
 // side is what one generation wrote.
 type side struct {
 	lines   analysis.Lines
 	crashes []string
+	ends    []time.Time           // of workers that crashed
 	sample  []accesslog.ErrorLine // worst first
 }
 
 type waitingLine struct {
 	accesslog.ErrorLine
-	since time.Time
+	Since time.Time `json:"since"`
 }
 
 func newErrorLines(pids *generations) *errorLines {
-	return &errorLines{pids: pids, usual: make(map[string]bool)}
+	return &errorLines{pids: pids, usual: make(map[string]bool), killed: make(map[int]bool), classes: newErrorClasses(nil)}
+}
+
+// know takes what was usual in the days before.
+func (e *errorLines) know(h *errorHistory) {
+	e.classes = newErrorClasses(h)
+	for id, c := range h.Classes {
+		if severe(c.Level) {
+			e.usual[id] = true
+		}
+	}
 }
 
 // recall takes a line from before the gate. What the new generation wrote then is not usual.
 func (e *errorLines) recall(line []byte) {
 	l, ok := accesslog.ParseErrorLine(line)
-	if ok && severe(l.Level) && e.pids.of[l.PID] != newGeneration {
+	if !ok || e.pids.of[l.PID] == newGeneration {
+		return
+	}
+	if severe(l.Level) {
 		e.addUsual(l)
 	}
+	e.classes.recall(l)
 }
 
 func (e *errorLines) addUsual(l accesslog.ErrorLine) {
 	if _, crash := crashOf(l); !crash && len(e.usual) < maxClasses {
-		e.usual[class(l.Message)] = true
+		e.usual[accesslog.ClassOf(l).ID] = true
 	}
 }
 
-// add takes a new line.
-func (e *errorLines) add(line []byte, now time.Time) {
-	l, ok := accesslog.ParseErrorLine(line)
-	if !ok {
-		return // goes on with the line before it, which was counted
-	}
+// add takes a new entry.
+func (e *errorLines) add(l accesslog.ErrorLine, now time.Time) {
 	if !e.sort(l) {
 		if len(e.waiting) < maxWaiting {
 			e.waiting = append(e.waiting, waitingLine{l, now})
@@ -86,7 +99,7 @@ func (e *errorLines) settle(now time.Time) {
 		if e.sort(w.ErrorLine) {
 			return true
 		}
-		if now.Sub(w.since) < patience {
+		if now.Sub(w.Since) < patience {
 			return false
 		}
 		e.giveUp(w.ErrorLine)
@@ -96,14 +109,18 @@ func (e *errorLines) settle(now time.Time) {
 
 // sort counts a line of a known pid.
 func (e *errorLines) sort(l accesslog.ErrorLine) bool {
-	switch whose := e.pids.of[l.PID]; whose {
+	whose := e.pids.of[l.PID]
+	if whose != unknown {
+		e.classes.add(l, whose)
+	}
+	switch whose {
 	case oldGeneration:
 		if severe(l.Level) {
 			e.addUsual(l)
 		}
 		e.take(&e.old, whose, l)
 	case newGeneration:
-		if severe(l.Level) && e.usual[class(l.Message)] {
+		if severe(l.Level) && e.usual[accesslog.ClassOf(l).ID] {
 			e.familiar++
 			return true
 		}
@@ -120,7 +137,7 @@ func (e *errorLines) sort(l accesslog.ErrorLine) bool {
 // such as `nginx -t` on a configuration with an error.
 func (e *errorLines) giveUp(l accesslog.ErrorLine) {
 	third := l.Level == accesslog.Emerg && starting.MatchString(l.Message)
-	if rank(l.Level) <= rank(accesslog.Alert) && !third && !e.usual[class(l.Message)] {
+	if rank(l.Level) <= rank(accesslog.Alert) && !third && !e.usual[accesslog.ClassOf(l).ID] {
 		e.take(&e.new, unknown, l)
 		return
 	}
@@ -133,6 +150,12 @@ var starting = regexp.MustCompile(` in \S+:\d+$|^bind\(\) to |^still could not b
 func (e *errorLines) take(s *side, whose generation, l accesslog.ErrorLine) {
 	if exit, ok := crashOf(l); ok {
 		e.pids.learn(exit.PID, whose)
+		if len(e.killed) < maxWaiting {
+			e.killed[exit.PID] = true
+		}
+		if len(s.ends) < maxWaiting {
+			s.ends = append(s.ends, l.Time)
+		}
 		if len(s.crashes) < maxCrashes {
 			s.crashes = append(s.crashes, l.Message)
 		}
@@ -159,11 +182,7 @@ func (s *side) keep(l accesslog.ErrorLine) {
 func (s *side) texts() []string {
 	var texts []string
 	for _, l := range s.sample {
-		text := l.String()
-		if len(text) > maxText {
-			text = text[:maxText] + "…"
-		}
-		texts = append(texts, text)
+		texts = append(texts, cut(l.String()))
 	}
 	return texts
 }
@@ -191,27 +210,6 @@ func count(n *analysis.Lines, l accesslog.Level) {
 	case accesslog.Warn:
 		n.Warn++
 	}
-}
-
-// class is what a message complains of, without its numbers, the error behind it and the request it
-// was about.
-func class(message string) string {
-	end := min(len(message), maxText)
-	for _, mark := range [...]string{", client: ", " ("} {
-		if at := strings.Index(message, mark); at >= 0 {
-			end = min(end, at)
-		}
-	}
-	masked := make([]byte, 0, end)
-	for i := range end {
-		switch c := message[i]; {
-		case c < '0' || c > '9':
-			masked = append(masked, c)
-		case i == 0 || masked[len(masked)-1] != '0':
-			masked = append(masked, '0')
-		}
-	}
-	return string(masked)
 }
 
 // crashOf tells whether a master says that a child ended by a signal.

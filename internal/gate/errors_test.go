@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"graft/internal/accesslog"
 	"graft/internal/analysis"
 	"graft/internal/nginx"
 	"graft/internal/procfs"
@@ -22,7 +23,7 @@ const (
 
 func sorter() *errorLines {
 	g := newGenerations(procfs.New("/nonexistent"), nginx.Process{PID: oldMaster}, nginx.Process{PID: newMaster})
-	g.look()
+	g.look(time.Now())
 	g.of[oldWorker], g.of[newWorker] = oldGeneration, newGeneration
 	return newErrorLines(g)
 }
@@ -31,16 +32,22 @@ func line(level string, pid int, message string) []byte {
 	return fmt.Appendf(nil, "2026/11/03 10:15:42 [%s] %d#%d: *5 %s", level, pid, pid, message)
 }
 
+// addLine adds a line as an entry of its own.
+func (e *errorLines) addLine(line []byte, now time.Time) {
+	if l, ok := accesslog.ParseErrorLine(line); ok {
+		e.add(l, now)
+	}
+}
+
 func TestLinesByGeneration(t *testing.T) {
 	e := sorter()
 	now := time.Now()
 	for _, level := range []string{"emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"} {
-		e.add(line(level, oldWorker, "old "+level), now)
-		e.add(line(level, newWorker, "new "+level), now)
-		e.add(line(level, newMaster, "new "+level), now)
-		e.add(line(level, stranger, "unknown "+level), now)
+		e.addLine(line(level, oldWorker, "old "+level), now)
+		e.addLine(line(level, newWorker, "new "+level), now)
+		e.addLine(line(level, newMaster, "new "+level), now)
+		e.addLine(line(level, stranger, "unknown "+level), now)
 	}
-	e.add([]byte("a traceback"), now)
 	e.settle(now.Add(patience / 2))
 	if diff := cmp.Diff(analysis.Lines{}, e.unknown); diff != "" {
 		t.Errorf("given up early: %s", diff)
@@ -64,7 +71,7 @@ func TestLinesByGeneration(t *testing.T) {
 func TestALineBeforeItsWorkerIsKnown(t *testing.T) {
 	e := sorter()
 	now := time.Now()
-	e.add(line("error", 22, "x"), now)
+	e.addLine(line("error", 22, "x"), now)
 	e.pids.of[22] = oldGeneration
 	e.settle(now)
 	if e.old.lines.Error != 1 || len(e.waiting) != 0 {
@@ -80,12 +87,12 @@ func TestAThirdNginxIsNotTheNewOne(t *testing.T) {
 		`open() "/etc/nginx/nginx.conf" failed (2: No such file or directory)`,
 	} {
 		e := sorter()
-		e.add([]byte("2026/11/03 10:15:42 [emerg] 99#99: "+message), time.Now())
+		e.addLine([]byte("2026/11/03 10:15:42 [emerg] 99#99: "+message), time.Now())
 		e.settle(time.Now().Add(patience))
 		if e.new.lines.Emerg != 0 || e.unknown.Emerg != 1 {
 			t.Errorf("%s: new %+v, unknown %+v", message, e.new.lines, e.unknown)
 		}
-		e.add([]byte("2026/11/03 10:15:42 [emerg] 20#20: "+message), time.Now())
+		e.addLine([]byte("2026/11/03 10:15:42 [emerg] 20#20: "+message), time.Now())
 		if e.new.lines.Emerg != 1 {
 			t.Errorf("%s: by the new master: %+v", message, e.new.lines)
 		}
@@ -99,13 +106,13 @@ func TestCrashes(t *testing.T) {
 		return fmt.Appendf(nil, "2026/11/03 10:15:42 [alert] %d#%d: worker process %d exited on signal 11 (core dumped)", master, master, worker)
 	}
 	// The worker was never seen: its master's line tells whose it was.
-	e.add(line("crit", 23, "last words"), now)
-	e.add(crash(newMaster, 23), now)
+	e.addLine(line("crit", 23, "last words"), now)
+	e.addLine(crash(newMaster, 23), now)
 	e.settle(now)
 	if e.new.lines.Crit != 1 {
 		t.Errorf("last words: %+v", e.new.lines)
 	}
-	e.add(crash(oldMaster, oldWorker), now)
+	e.addLine(crash(oldMaster, oldWorker), now)
 	if diff := cmp.Diff([]string{"worker process 23 exited on signal 11 (core dumped)"}, e.new.crashes); diff != "" {
 		t.Error(diff)
 	}
@@ -113,7 +120,7 @@ func TestCrashes(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	for range 1000 {
-		e.add(crash(newMaster, 23), now)
+		e.addLine(crash(newMaster, 23), now)
 	}
 	if len(e.new.crashes) != maxCrashes {
 		t.Errorf("%d crashes kept", len(e.new.crashes))
@@ -128,18 +135,18 @@ func TestWhatTheOldGenerationWritesTooIsFamiliar(t *testing.T) {
 	e.recall(line("alert", newWorker, "the new generation's own past"))
 	e.recall(line("alert", oldMaster, "worker process 5 exited on signal 11"))
 	now := time.Now()
-	e.add(line("alert", newWorker, sessions+"192.0.2.77"), now)
-	e.add(line("crit", newWorker, "SSL_do_handshake() failed (SSL: error:0A000076) while SSL handshaking"), now)
+	e.addLine(line("alert", newWorker, sessions+"192.0.2.77"), now)
+	e.addLine(line("crit", newWorker, "SSL_do_handshake() failed (SSL: error:0A00006C:SSL routines::bad key share) while SSL handshaking, client: 192.0.2.3"), now)
 	if e.familiar != 2 || e.new.lines != (analysis.Lines{}) {
 		t.Errorf("familiar %d, new %+v", e.familiar, e.new.lines)
 	}
-	e.add(line("alert", newWorker, "the new generation's own past"), now)
-	e.add([]byte("2026/11/03 10:15:42 [alert] 20#20: worker process 21 exited on signal 11"), now)
+	e.addLine(line("alert", newWorker, "the new generation's own past"), now)
+	e.addLine([]byte("2026/11/03 10:15:42 [alert] 20#20: worker process 21 exited on signal 11"), now)
 	if e.new.lines.Alert != 1 || len(e.new.crashes) != 1 {
 		t.Errorf("new %+v, crashes %q", e.new.lines, e.new.crashes)
 	}
-	e.add(line("alert", oldWorker, "1024 worker_connections are not enough"), now)
-	e.add(line("alert", newWorker, "512 worker_connections are not enough"), now)
+	e.addLine(line("alert", oldWorker, "1024 worker_connections are not enough"), now)
+	e.addLine(line("alert", newWorker, "512 worker_connections are not enough"), now)
 	if e.familiar != 3 {
 		t.Errorf("of this very gate: familiar %d", e.familiar)
 	}
@@ -149,8 +156,8 @@ func TestALogGoneWildIsBounded(t *testing.T) {
 	e := sorter()
 	now := time.Now()
 	for i := range 5 * maxWaiting {
-		e.add(line("alert", stranger, fmt.Sprint(strings.Repeat("x", 1000), i)), now)
-		e.add(line("crit", oldWorker, strings.Repeat("y", i%1500)), now)
+		e.addLine(line("alert", stranger, fmt.Sprint(strings.Repeat("x", 1000), i)), now)
+		e.addLine(line("crit", oldWorker, strings.Repeat("y", i%1500)), now)
 	}
 	e.settle(now.Add(patience))
 	if len(e.waiting) > 0 || len(e.usual) > maxClasses || len(e.new.sample) > maxSample || e.new.lines.Alert != 5*maxWaiting {

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"log/slog"
+	"time"
 
 	"graft/internal/accesslog"
 	"graft/internal/analysis"
@@ -14,8 +15,9 @@ type followed struct {
 	failing  bool // so that a failure that lasts is told once
 }
 
-func (f *followed) poll(log *slog.Logger, fn func(line []byte)) {
-	err := f.follower.Poll(fn)
+// poll hands over blocks of whole lines.
+func (f *followed) poll(log *slog.Logger, fn func(lines []byte)) {
+	err := f.follower.PollBlocks(fn)
 	if err != nil && !f.failing {
 		log.Warn("a log cannot be read", "path", f.path, "error", err)
 	}
@@ -25,35 +27,46 @@ func (f *followed) poll(log *slog.Logger, fn func(line []byte)) {
 // accessWatch counts the requests of one access log.
 type accessWatch struct {
 	followed
-	formats   accesslog.Formats
-	requests  analysis.Requests // graft's own left out where their lines show it
-	own       analysis.Requests // graft's own, by their User-Agent
-	blind     bool              // some format does not tell graft's own requests
-	malformed int64
+	accessCounts
+	scanner *accesslog.Scanner
+	from    source
+	blind   bool // some format does not tell graft's own requests
+}
+
+// accessCounts are what an access log told since the gate was entered.
+type accessCounts struct {
+	Requests  analysis.Requests `json:"requests"` // graft's own left out where their lines show it
+	Own       analysis.Requests `json:"own"`      // graft's own, by their User-Agent
+	Malformed int64             `json:"malformed"`
 }
 
 func newAccessWatch(log AccessLog, f *accesslog.Follower) *accessWatch {
-	w := &accessWatch{followed: followed{path: log.Path, follower: f}, formats: log.Formats}
+	w := &accessWatch{followed: followed{path: log.Path, follower: f}, scanner: accesslog.NewScanner(log.Formats)}
 	for _, format := range log.Formats {
-		w.blind = w.blind || !format.HasUserAgent()
+		w.blind = w.blind || !format.Tells(accesslog.FieldUserAgent)
 	}
 	return w
 }
 
-// take counts a line. Where it tells its worker, those of the old generation do not count.
-func (a *accessWatch) take(line []byte, pids *generations) {
-	r, ok := a.formats.Parse(line)
-	switch {
-	case !ok:
-		a.malformed++
-	case string(r.UserAgent) == userAgent:
-		addRequest(&a.own, r)
-	case pids.of[r.PID] != oldGeneration:
-		addRequest(&a.requests, r)
-	}
+// take counts the lines of a block. Where one tells its worker, those of the old generation are compared
+// with, and not counted for the new binary.
+func (a *accessWatch) take(lines []byte, l *live, pids *generations, now time.Time) {
+	known := a.scanner.Malformed
+	a.scanner.Scan(lines, func(r *accesslog.Record) {
+		if string(r.UserAgent) == userAgent {
+			addRequest(&a.Own, r)
+			return
+		}
+		whose := pids.of[r.PID]
+		if whose != oldGeneration {
+			addRequest(&a.Requests, r)
+		}
+		l.add(a.from, r, whose, now)
+	})
+	a.Malformed += a.scanner.Malformed - known
 }
 
-func addRequest(n *analysis.Requests, r accesslog.Request) {
+func addRequest(n *analysis.Requests, r *accesslog.Record) {
 	n.Total++
 	if r.Is5xx() {
 		n.Errors5xx++
@@ -66,22 +79,30 @@ func addRequest(n *analysis.Requests, r accesslog.Request) {
 // gate asks for more traffic than it needs.
 func (w *Watch) reportAccess(e *analysis.Evidence, probes analysis.Requests) {
 	for _, a := range w.access {
-		probes.Total = max(probes.Total-a.own.Total, 0)
-		probes.Errors5xx = max(probes.Errors5xx-a.own.Errors5xx, 0)
+		probes.Total = max(probes.Total-a.Own.Total, 0)
+		probes.Errors5xx = max(probes.Errors5xx-a.Own.Errors5xx, 0)
 	}
 	for _, a := range w.access {
-		after := a.requests
+		after := a.Requests
 		if a.blind {
 			after, probes = takeOff(after, probes)
 		}
-		before := w.cfg.Before[a.path]
+		before := w.before(a.path)
 		e.Logs = append(e.Logs, analysis.LogShare{Log: a.path, Before: before, After: after})
 		e.Before.Total += before.Total
 		e.Before.Errors5xx += before.Errors5xx
 		e.After.Total += after.Total
 		e.After.Errors5xx += after.Errors5xx
-		e.Malformed += a.malformed
+		e.Malformed += a.Malformed
 	}
+}
+
+// before is what a log told before the migration.
+func (w *Watch) before(path string) analysis.Requests {
+	if w.cfg.History != nil {
+		return w.cfg.History.Requests[path]
+	}
+	return w.cfg.Before[path]
 }
 
 // takeOff removes at most less from n, and returns what is left of both.

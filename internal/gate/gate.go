@@ -1,10 +1,12 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,11 +26,30 @@ type Config struct {
 	Before map[string]analysis.Requests
 
 	Targets   []Target
-	ProbeRate float64 // requests a second by all probes together; 0: none
+	Probes    []Target // what is probed beside the listening addresses: see [ProbeTargets]
+	ProbeRate float64  // requests a second by all probes together; 0: none
 	// Baseline is how the targets answered before the migration. If nil, it is taken at the start
 	// of the gate, and then only answers are excused by it: a target that nobody accepts on now
 	// is probed, and fails.
 	Baseline Baseline
+
+	// History is what the instance did in the days before: see [ReadHistory]. Without it nothing is
+	// compared with before; the two generations are still compared with each other.
+	History *History
+	// Alpha is the probability of a false alarm that all signals together may have. 0: 1 %.
+	Alpha float64
+	// Margin is the rise (a factor) over the time before that is no fault. 0: 1.5.
+	Margin float64
+	// Margins are those of signals that have one of their own.
+	Margins map[analysis.Signal]float64
+	// Blackout are times in which nothing is counted for the comparisons with the time before and of the
+	// generations: a nightly batch is no fault. Crashes and probes always count.
+	Blackout analysis.Calendar
+	// Length is how long it is meant to watch, this gate and those that go on with its state. 0: 48 h.
+	Length time.Duration
+	// State is a file in which the gate keeps what it has counted and where it stands in the logs, so
+	// that the next gate that has the same State and masters goes on. "": nowhere.
+	State string
 
 	Log *slog.Logger // nil: silent
 }
@@ -41,14 +62,25 @@ type Watch struct {
 	done   chan struct{} // closed when the loop has ended
 	probes *prober
 
-	mu      sync.Mutex // guards all below
-	ended   time.Time  // zero while it watches
-	pids    *generations
-	errors  *errorLines
-	access  []*accessWatch
-	errLogs []*followed
-	unseen  []string // logs that turned out not to be observable
-	past    past
+	mu        sync.Mutex // guards all below
+	ended     time.Time  // zero while it watches
+	pids      *generations
+	errors    *errorLines
+	live      *live
+	resources *resources
+	access    []*accessWatch
+	errLogs   []*errorLog
+	unseen    []string // logs that turned out not to be observable
+	past      past
+	told      told
+	saver     saver
+}
+
+// errorLog is an error log under watch.
+type errorLog struct {
+	followed
+	entries *accesslog.ErrorReader
+	now     time.Time
 }
 
 // interval is the time between two looks. A worker that lives for a shorter time is known only from
@@ -66,25 +98,33 @@ func Start(ctx context.Context, cfg Config) (*Watch, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	now := time.Now()
 	pids := newGenerations(cfg.FS, cfg.OldMaster, cfg.NewMaster)
 	w := &Watch{
-		cfg: cfg, pids: pids, errors: newErrorLines(pids), done: make(chan struct{}),
-		unseen: append([]string(nil), cfg.Logs.Unobserved...),
+		cfg: cfg, begun: now, pids: pids, errors: newErrorLines(pids), done: make(chan struct{}),
+		live: newLive(cfg, now), resources: newResources(cfg.FS, cfg.Log, cfg.History),
+		unseen: append([]string(nil), cfg.Logs.Unobserved...), saver: saver{path: cfg.State},
 	}
-	w.pids.look()
-	if err := w.follow(); err != nil {
+	if h := cfg.History; h != nil {
+		w.errors.know(h.Errors)
+		w.errors.classes.compare(h.Series[0], w.live.errorAlpha, cfg.Margin, cfg.Length)
+	}
+	saved := w.saver.load(w)
+	w.pids.look(now)
+	if err := w.follow(saved); err != nil {
 		w.closeLogs()
 		return nil, fmt.Errorf("enter the gate: %w", err)
 	}
 	baseline := cfg.Baseline
 	if baseline == nil {
-		baseline = takeLate(ctx, cfg.Targets)
+		baseline = takeLate(ctx, slices.Concat(cfg.Targets, cfg.Probes))
 	}
 	ctx, w.cancel = context.WithCancel(ctx)
-	w.begun = time.Now()
-	w.past.note(w.begun, analysis.Evidence{})
+	if len(w.past.sums) == 0 {
+		w.past.note(now, analysis.Evidence{})
+	}
 	var err error
-	if w.probes, err = startProbes(ctx, cfg.Targets, baseline, cfg.ProbeRate); err != nil {
+	if w.probes, err = startProbes(ctx, cfg, baseline); err != nil {
 		w.cancel()
 		w.probes.wait()
 		w.closeLogs()
@@ -120,25 +160,50 @@ func (w *Watch) run(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.look(time.Now())
+	for _, l := range w.errLogs {
+		l.entries.Flush()
+	}
 	w.errors.settle(time.Now().Add(patience))
 	w.ended = time.Now()
+	w.saver.save(w, w.ended)
+	w.live.until(w.ended.Unix(), w.pids, w.pids.together(), w.errors.classes.requests)
+	w.told = told{}
 	w.closeLogs()
 }
 
 // look takes in what is new: processes first, so that a line finds its writer known.
 func (w *Watch) look(now time.Time) {
-	w.pids.look()
+	w.pids.look(now)
 	for _, l := range w.errLogs {
-		l.poll(w.cfg.Log, func(line []byte) { w.errors.add(line, now) })
+		l.now = now
+		l.poll(w.cfg.Log, l.take)
+		l.entries.Settle(now)
 	}
 	w.errors.settle(now)
 	for _, l := range w.access {
-		l.poll(w.cfg.Log, func(line []byte) { l.take(line, w.pids) })
+		l.poll(w.cfg.Log, func(lines []byte) { l.take(lines, w.live, w.pids, now) })
 	}
+	together := w.pids.together()
+	if together {
+		w.errors.classes.Sought = now.Sub(w.begun)
+	}
+	w.live.settle(now, w.pids, together, w.errors.classes.requests)
+	w.resources.look(now, w.pids, w.live.attributed[newGeneration]+w.live.attributed[unknown])
+	w.pids.restarts.settle(now, w.errors.killed)
 	if w.past.due(now) {
 		var e analysis.Evidence
 		w.report(&e)
 		w.past.note(now, e)
+	}
+	w.saver.look(w, now)
+}
+
+// take hands over the lines of a block, one by one.
+func (l *errorLog) take(lines []byte) {
+	for len(lines) > 0 {
+		line, rest, _ := bytes.Cut(lines, []byte{'\n'})
+		l.entries.Add(line, l.now)
+		lines = rest
 	}
 }
 
@@ -165,6 +230,9 @@ func (w *Watch) Evidence() analysis.Evidence {
 		Unobserved:  append([]string(nil), w.unseen...),
 	}
 	w.report(&e)
+	e.Findings = append(e.Findings, w.probes.findings(until)...)
+	e.Findings = append(e.Findings, w.findings(until, e.Findings)...)
+	e.Attribution = w.attribution()
 	w.past.recent(until, &e)
 	return e
 }
@@ -175,36 +243,53 @@ func (w *Watch) report(e *analysis.Evidence) {
 	w.reportAccess(e, own)
 }
 
-// follow opens the logs. What cannot be observed is noted, what fails otherwise is an error.
-func (w *Watch) follow() error {
+// follow opens the logs, where the state that was kept says. What cannot be observed is noted, what fails
+// otherwise is an error.
+func (w *Watch) follow(saved *savedGate) error {
 	for _, path := range w.cfg.Logs.Error {
 		for _, file := range []string{path + rotatedSuffix, path} {
+			if saved != nil {
+				break // what was usual is in the state
+			}
 			if err := accesslog.TailLines(file, recallBytes, w.errors.recall); err != nil && !errors.Is(err, accesslog.ErrUnobservable) {
 				return err
 			}
 		}
-		f, err := w.open(path)
+		f, err := w.open(path, saved)
 		if err != nil {
 			return err
 		}
 		if f != nil {
-			w.errLogs = append(w.errLogs, &followed{path: path, follower: f})
+			l := &errorLog{followed: followed{path: path, follower: f}}
+			l.entries = accesslog.NewErrorReader(func(entry accesslog.ErrorLine) { w.errors.add(entry, l.now) })
+			w.errLogs = append(w.errLogs, l)
 		}
 	}
 	for _, log := range w.cfg.Logs.Access {
-		f, err := w.open(log.Path)
+		f, err := w.open(log.Path, saved)
 		if err != nil {
 			return err
 		}
 		if f != nil {
-			w.access = append(w.access, newAccessWatch(log, f))
+			a := newAccessWatch(log, f)
+			a.from = w.live.source(log.Path)
+			if saved != nil {
+				a.accessCounts = saved.Access[log.Path]
+			}
+			w.access = append(w.access, a)
 		}
 	}
 	return nil
 }
 
-func (w *Watch) open(path string) (*accesslog.Follower, error) {
-	f, err := accesslog.Follow(path)
+func (w *Watch) open(path string, saved *savedGate) (*accesslog.Follower, error) {
+	follow := func() (*accesslog.Follower, error) { return accesslog.Follow(path) }
+	if saved != nil {
+		if from, ok := saved.Positions[path]; ok {
+			follow = func() (*accesslog.Follower, error) { return accesslog.FollowFrom(path, from) }
+		}
+	}
+	f, err := follow()
 	if errors.Is(err, accesslog.ErrUnobservable) {
 		w.unseen = append(w.unseen, err.Error())
 		return nil, nil

@@ -56,6 +56,7 @@ type upgrade struct {
 	inspect  nginx.Instance
 	before   map[string]analysis.Requests
 	targets  []Target
+	probes   []Target
 	baseline Baseline
 	old, new nginx.Tree
 }
@@ -171,12 +172,17 @@ func (u *upgrade) waitFor(w *Watch, what string, seen func(analysis.Evidence) bo
 	return e
 }
 
+func judge(e analysis.Evidence) (analysis.Verdict, []string) {
+	d := analysis.Judge(e, lax)
+	return d.Verdict, d.Why
+}
+
 var lax = analysis.Policy{MinDuration: 100 * time.Millisecond, MinRequests: 100, MinProbes: 10}
 
 func TestAHealthyUpgradePasses(t *testing.T) {
 	u := overlap(t, 500)
 	w := u.watch(100)
-	if v, why := analysis.Judge(w.Evidence(), lax); v != analysis.Inconclusive {
+	if v, why := judge(w.Evidence()); v != analysis.Inconclusive {
 		t.Errorf("at once: %v %q", v, why)
 	}
 	u.send("http", "/", 300)
@@ -184,7 +190,7 @@ func TestAHealthyUpgradePasses(t *testing.T) {
 	u.waitFor(w, "the lines", func(e analysis.Evidence) bool { return e.Logs[0].After.Total >= 300 })
 	w.Stop()
 	e := w.Evidence()
-	if v, why := analysis.Judge(e, lax); v != analysis.Pass {
+	if v, why := judge(e); v != analysis.Pass {
 		t.Errorf("%v %q\n%+v", v, why, e)
 	}
 	if e.Before != (analysis.Requests{Total: 1000}) || e.Malformed != 0 || e.ProbesLost != 0 {
@@ -216,7 +222,7 @@ func TestA5xxShareThatRises(t *testing.T) {
 	u.send("http", "/", 450)
 	u.send("http", "/fault", 50)
 	e := u.waitFor(w, "500 requests", func(e analysis.Evidence) bool { return e.After.Total == 500 })
-	v, why := analysis.Judge(e, lax)
+	v, why := judge(e)
 	if v != analysis.Fail || !strings.Contains(why[0], "5xx in "+u.AccessLog+" rose: 10.000 % of 500 requests, before 0.000 % of 500") {
 		t.Errorf("%v %q", v, why)
 	}
@@ -256,7 +262,7 @@ func TestATargetThatNobodyAcceptsOnFails(t *testing.T) {
 	}
 	defer w.Stop()
 	e := u.waitFor(w, "losses", func(e analysis.Evidence) bool { return e.ProbesLost > 0 })
-	if v, why := analysis.Judge(e, lax); v != analysis.Fail || !strings.Contains(why[0], "refused") {
+	if v, why := judge(e); v != analysis.Fail || !strings.Contains(why[0], "refused") {
 		t.Errorf("%v %q", v, why)
 	}
 }
@@ -275,13 +281,13 @@ func TestACrashIsSeenAndAttributed(t *testing.T) {
 
 	u.Signal(t, oldVictim, syscall.SIGSEGV)
 	e := u.waitFor(w, "the old one's crash", func(e analysis.Evidence) bool { return len(e.OldCrashes) == 1 })
-	if v, why := analysis.Judge(e, lax); v == analysis.Fail {
+	if v, why := judge(e); v == analysis.Fail {
 		t.Errorf("the old one's crash: %v %q", v, why)
 	}
 	u.Signal(t, newVictim, syscall.SIGSEGV)
 	e = u.waitFor(w, "the new one's crash", func(e analysis.Evidence) bool { return len(e.NewCrashes) == 1 })
 	want := fmt.Sprintf("worker process %d exited on signal 11", newVictim)
-	if v, why := analysis.Judge(e, lax); v != analysis.Fail || !strings.Contains(why[0], want) {
+	if v, why := judge(e); v != analysis.Fail || !strings.Contains(why[0], want) {
 		t.Errorf("%v %q", v, why)
 	}
 
@@ -366,7 +372,7 @@ func TestTheOldGenerationIsRememberedWhenItIsGone(t *testing.T) {
 	if _, err := fmt.Fprintf(log, "2026/11/03 10:15:42 [alert] %d#0: late\n", u.old.Accepting()[0].PID); err != nil {
 		t.Fatal(err)
 	}
-	e := w.Evidence()
+	e := u.waitFor(w, "the line", func(e analysis.Evidence) bool { return e.Old.Alert+e.New.Alert+e.Unknown.Alert > 0 })
 	if e.Old.Alert != 1 || e.New.Alert != 0 {
 		t.Errorf("old %+v, new %+v, unknown %+v", e.Old, e.New, e.Unknown)
 	}
@@ -398,7 +404,7 @@ func BenchmarkLook(b *testing.B) {
 	u := overlap(b, 0)
 	w := u.watch(0)
 	w.Stop()
-	if err := w.follow(); err != nil {
+	if err := w.follow(nil); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

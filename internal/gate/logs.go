@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"graft/internal/accesslog"
 	"graft/internal/analysis"
@@ -17,6 +19,9 @@ import (
 type Logs struct {
 	Access []AccessLog
 	Error  []string
+	// Flush is the longest time in seconds that a buffered access log keeps lines back (flush=); a log with
+	// buffer= and without flush= keeps them until its buffer is full, however long that takes.
+	Flush int64
 	// Unobserved lists the logs that cannot be followed, and why.
 	Unobserved []string
 }
@@ -72,7 +77,31 @@ func (l *logFinder) access(c *conf.Config) {
 			continue
 		}
 		l.addAccess(l.file(log.Path), format)
+		l.Flush = max(l.Flush, flushTime(log.Directive.Args))
 	}
+}
+
+// flushTime is the time of flush= in seconds, rounded up; of buffer= alone it is the longest that is waited.
+func flushTime(args []string) int64 {
+	flush := int64(0)
+	for _, a := range args {
+		if strings.HasPrefix(a, "buffer=") {
+			flush = max(flush, longestLag)
+		}
+	}
+	for _, a := range args {
+		if value, ok := strings.CutPrefix(a, "flush="); ok {
+			if _, err := strconv.Atoi(value); err == nil {
+				value += "s"
+			}
+			d, err := time.ParseDuration(value) // nginx also knows days and longer: too long to wait for
+			if err != nil {
+				return longestLag
+			}
+			return int64((d + time.Second - 1) / time.Second)
+		}
+	}
+	return flush
 }
 
 func (l *logFinder) addAccess(file string, format *accesslog.Format) {

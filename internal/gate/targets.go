@@ -19,6 +19,7 @@ const (
 	NoProof  Proof = ""         // udp and quic: nothing is accepted there
 	Accepts  Proof = "accepts"  // stream, mail, or not in the configuration: see [probe.AcceptedBy]
 	Answered Proof = "answered" // http: see [probe.AnsweredBy]
+	Probed   Proof = "probed"   // no listening address of its own: see [ProbeTargets]
 )
 
 // Target stands for one listening address of an instance.
@@ -26,6 +27,17 @@ type Target struct {
 	probe.Target
 	Listen string `json:"listen"` // the address as the kernel writes it: "0.0.0.0:80", "[::]:443", "unix:/run/x.sock"
 	Proof  Proof  `json:"proof"`
+
+	Name string    `json:"name,omitempty"` // of one that is probed beside the addresses, for people
+	Spec ProbeSpec `json:"spec,omitzero"`  // of one that the user asks for
+}
+
+// Key tells targets apart: the listening address, or the name.
+func (t Target) Key() string {
+	if t.Name != "" {
+		return t.Name
+	}
+	return t.Listen
 }
 
 // Targets lists the listening addresses of an instance, each once: those its configuration tells,

@@ -85,7 +85,7 @@ func TestTargets(t *testing.T) {
 			want: []string{
 				"0.0.0.0:80 answered: tcp http://127.0.0.1:80/ as a",
 				"[::]:99 accepts: tcp http://[::1]:99 as ",
-				"unix:/run/y.sock accepts: unix http://unix:/run/y.sock: as ",
+				"unix:/run/y.sock accepts: unix http://unix:/run/y.sock as ",
 				"0.0.0.0:80 : udp http://127.0.0.1:80 as ",
 			},
 		},

@@ -19,7 +19,12 @@ import (
 
 // Request is one line that another graft sends to the one that runs.
 type Request struct {
-	Command string `json:"command"` // "status", "follow", or an Order, which is followed too
+	Command string `json:"command"` // "status", "follow", or what an order does
+	// Of an order. Who gives it is what the kernel tells of the other end; Name is what that end says.
+	Name       string        `json:"name,omitempty"`
+	Reason     string        `json:"reason,omitempty"`
+	Length     time.Duration `json:"length_ns,omitempty"`
+	NoRollback bool          `json:"no_rollback,omitempty"`
 }
 
 // Reply is one line of the answer.
@@ -47,6 +52,9 @@ type Runner struct {
 func NewRunner() *Runner {
 	return &Runner{orders: make(chan Order, 8), followers: make(map[chan Reply]bool)}
 }
+
+// orderPatience bounds how long whoever gives an order waits until it is taken.
+const orderPatience = 30 * time.Second
 
 // Listen opens the socket. A stale one, which a killed graft left, is replaced: the caller holds the lock.
 func (r *Runner) Listen(ctx context.Context, path string, status func() Status) error {
@@ -125,21 +133,57 @@ func (r *Runner) answer(conn net.Conn) {
 		_ = out.Encode(Reply{Status: &status})
 		return
 	case "follow":
-	case string(OrderRollback), string(OrderFinish):
-	default:
-		_ = out.Encode(Reply{Error: fmt.Sprintf("unknown command %q", request.Command)})
+		r.tell(conn, out, r.follow())
 		return
 	}
-	follower := r.follow()
-	if request.Command != "follow" {
+	order := Order{Do: request.Command, By: caller(conn, request.Name), Reason: request.Reason, Length: request.Length, NoRollback: request.NoRollback}
+	if err := order.Check(); err != nil {
+		_ = out.Encode(Reply{Error: err.Error()})
+		return
+	}
+	done := make(chan error, 1)
+	order.done = done
+	follower := r.follow() // before it is given, so that nothing of it is missed
+	select {
+	case r.orders <- order:
+	default:
+		r.leave(follower)
+		_ = out.Encode(Reply{Error: "too many orders wait already"})
+		return
+	}
+	if order.ends() {
+		r.tell(conn, out, follower)
+		return
+	}
+	defer r.leave(follower)
+	_ = out.Encode(r.obeyed(done, follower))
+}
+
+// obeyed waits until the engine has come to the order, which is at its next look unless it is in the
+// middle of an act.
+func (r *Runner) obeyed(done <-chan error, follower <-chan Reply) Reply {
+	timeout := time.NewTimer(orderPatience)
+	defer timeout.Stop()
+	for {
 		select {
-		case r.orders <- Order(request.Command):
-		default:
-			r.leave(follower)
-			_ = out.Encode(Reply{Error: "too many orders wait already"})
-			return
+		case err := <-done:
+			if err != nil {
+				return Reply{Error: err.Error()}
+			}
+			status := r.status()
+			return Reply{Status: &status}
+		case _, ok := <-follower: // its events are nothing to whoever gave the order
+			if !ok {
+				return Reply{Error: "it has ended meanwhile"}
+			}
+		case <-timeout.C:
+			return Reply{Error: fmt.Sprintf("the order is taken, but graft has not come to it within %s: it is in the middle of an act", orderPatience)}
 		}
 	}
+}
+
+// tell passes on what a follower is told, to the end.
+func (r *Runner) tell(conn net.Conn, out *json.Encoder, follower chan Reply) {
 	for reply := range follower {
 		_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
 		if out.Encode(reply) != nil {
@@ -174,8 +218,13 @@ func (r *Runner) leave(follower chan Reply) {
 // ErrNoRunner says that no graft listens: the caller may take the lock and act itself.
 var ErrNoRunner = errors.New("no graft is running")
 
-// Ask sends a request to the running graft and hands its replies to fn until the last one.
+// Ask sends a command to the running graft and hands its replies to fn until the last one.
 func Ask(ctx context.Context, path, command string, fn func(Reply) error) error {
+	return Send(ctx, path, Request{Command: command}, fn)
+}
+
+// Send is Ask with all that an order may say.
+func Send(ctx context.Context, path string, request Request, fn func(Reply) error) error {
 	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
 		return ErrNoRunner
@@ -186,7 +235,7 @@ func Ask(ctx context.Context, path, command string, fn func(Reply) error) error 
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := json.NewEncoder(conn).Encode(Request{Command: command}); err != nil {
+	if err := json.NewEncoder(conn).Encode(request); err != nil {
 		return fmt.Errorf("talk to the running graft: %w", err)
 	}
 	replies := json.NewDecoder(conn)

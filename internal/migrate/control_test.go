@@ -156,12 +156,12 @@ func TestAFollowerThatDoesNotReadIsDropped(t *testing.T) {
 func TestAnOrderArrivesOnceAndItsSenderHearsTheEnd(t *testing.T) {
 	path := socket(t)
 	r := listen(t, path)
-	for _, want := range []Order{OrderRollback, OrderFinish} {
-		sender := follow(t, path, string(want))
+	for _, want := range []string{OrderRollback, OrderFinish} {
+		sender := follow(t, path, want)
 		select {
 		case got := <-r.Orders():
-			if got != want {
-				t.Errorf("order %q, want %q", got, want)
+			if got.Do != want || got.By == "" || got.By == "somebody" {
+				t.Errorf("order %+v, want %q and who gave it", got, want)
 			}
 		case <-time.After(10 * time.Second):
 			t.Fatalf("order %q has not arrived", want)
@@ -178,7 +178,7 @@ func TestAnOrderArrivesOnceAndItsSenderHearsTheEnd(t *testing.T) {
 	end(t, r)
 	select {
 	case again := <-r.Orders():
-		t.Errorf("order %q arrived a second time", again)
+		t.Errorf("order %+v arrived a second time", again)
 	default:
 	}
 }
@@ -189,13 +189,13 @@ func TestOrdersThatNobodyReadsDoNotHoldTheEndUp(t *testing.T) {
 	r := listen(t, path)
 	var waiting []follower
 	for range cap(r.orders) {
-		waiting = append(waiting, follow(t, path, string(OrderRollback)))
+		waiting = append(waiting, follow(t, path, OrderRollback))
 	}
 	err := until(t.Context(), 10*time.Second, "all orders", func() (bool, error) { return len(r.orders) == cap(r.orders), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := follow(t, path, string(OrderRollback))
+	one := follow(t, path, OrderRollback)
 	if err := <-one.err; err == nil || !strings.Contains(err.Error(), "too many orders") {
 		t.Errorf("one more: %v, want a refusal", err)
 	}

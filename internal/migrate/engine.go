@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,58 +27,14 @@ const (
 	stepEnd   = "end"
 	stepAsk   = "asked"
 	stepMeans = "options"
+	stepDays  = "baseline"
 
 	stepGuard  = "guard"
 	stepReopen = "reopen"
 )
 
-// Undetermined is what to do when a gate's deadline passes without enough evidence.
-type Undetermined string
-
-// The policies.
-const (
-	Hold       Undetermined = "hold"     // stay, and leave it to a person
-	Proceed    Undetermined = "proceed"  // go on as if it had passed
-	GiveUp     Undetermined = "rollback" // go back
-	pollPeriod              = 200 * time.Millisecond
-)
-
-// Options are what the operator chooses.
-type Options struct {
-	Until        Phase         `json:"until"`      // Overlap, Parked or Finished
-	Overlap      time.Duration `json:"overlap_ns"` // the first gate's length
-	Park         time.Duration `json:"park_ns"`    // the second gate's
-	Undetermined Undetermined  `json:"undetermined"`
-	MinRequests  int64         `json:"min_requests"` // per gate, in the access logs
-	ProbeRate    float64       `json:"probe_rate"`   // per second and listening address
-	// Patience bounds how long a change may take to show: a new master's start (init_by_lua
-	// included), workers that come or stop accepting.
-	Patience time.Duration `json:"patience_ns"`
-	// Grace is how much longer than its length a gate waits for evidence that is still missing; 0: a
-	// tenth of it, 5 s at least.
-	Grace time.Duration `json:"grace_ns,omitempty"`
-	// NoPackageGuard: nothing keeps the package manager from the file.
-	NoPackageGuard bool `json:"no_package_guard,omitempty"`
-	// Stay: where a gate holds, go on watching instead of ending the run. Nobody waits for it.
-	Stay bool `json:"stay,omitempty"`
-}
-
-// Defaults are the options where nothing else is said.
-func Defaults() Options {
-	return Options{
-		Until: Finished, Overlap: 5 * time.Minute, Park: 24 * time.Hour, Undetermined: Hold,
-		MinRequests: 100, ProbeRate: 5, Patience: time.Minute,
-	}
-}
-
-// Order is what another graft asks of the one that runs.
-type Order string
-
-// The orders.
-const (
-	OrderRollback Order = "rollback"
-	OrderFinish   Order = "finish"
-)
+// pollPeriod is the time between two looks of the engine.
+const pollPeriod = 200 * time.Millisecond
 
 // Outcome is how a run ended.
 type Outcome struct {
@@ -91,6 +46,7 @@ type Outcome struct {
 	Interrupted bool     `json:"interrupted,omitempty"` // at a safe point
 	Remedy      string   `json:"remedy,omitempty"`      // the options that are left, where it halts
 	Return      bool     `json:"return,omitempty"`      // finished already: the way back is a migration of its own
+	Back        *WayBack `json:"back,omitempty"`        // what was seen of a rollback
 	// Unit is what systemd made of it, if it supervises the instance.
 	Unit *UnitSeen `json:"unit,omitempty"`
 }
@@ -114,13 +70,17 @@ type Engine struct {
 	closing sync.WaitGroup // gates that end
 	forced  bool           // the operator passes the gate by hand
 	targets []gate.Target
+	probes  []gate.Target // what is probed beside them
 	logs    gate.Logs
-	first   Order // to obey before those that come later
-	failed  map[Action]int
-	settled time.Time               // when settling began
-	watched map[Phase]time.Duration // by gates that were ended by a moment in another phase
-	guards  guards
-	phase   Phase
+	gates   gateStates
+	// Times of the policy.
+	blackouts, finishing analysis.Calendar
+	first                Order // to obey before those that come later
+	failed               map[Action]int
+	settled              time.Time // when settling began
+	guards               guards
+	phase                Phase
+	seen                 Seen // last
 
 	mu     sync.Mutex // guards shown alone: other commands ask for it meanwhile
 	shown  Status
@@ -144,7 +104,7 @@ func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
 	}
 	e := &Engine{
 		rec: rec, artifact: d.Artifact, fs: d.FS, packages: pkgmanager.Host{Root: "/"}, journal: j, opts: opts, log: d.Log, emit: d.Emit, orders: d.Orders,
-		obs: newObserver(d.FS, rec.Plan, rec.Dir), guards: newGuards(d.FS, rec, events), intent: memory(events), failed: make(map[Action]int), watched: make(map[Phase]time.Duration), events: events,
+		obs: newObserver(d.FS, rec.Plan, rec.Dir), guards: newGuards(d.FS, rec, events), intent: memory(events), failed: make(map[Action]int), events: events,
 	}
 	for _, event := range events {
 		if event.Step == stepTurn {
@@ -154,6 +114,15 @@ func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
 	if e.intent.Goal == "" {
 		e.intent.Goal = opts.Until
 	}
+	if e.blackouts, err = opts.Policy.Blackouts(); err == nil {
+		e.finishing, err = opts.Policy.FinishTimes()
+	}
+	if err == nil {
+		e.gates, err = readGates(filepath.Join(rec.Dir, gatesFile))
+	}
+	if err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
 	seen, err := e.obs.look()
 	if err != nil {
 		return nil, errors.Join(err, j.Close())
@@ -162,8 +131,11 @@ func NewEngine(rec Record, opts Options, d Deps) (*Engine, error) {
 	return e, nil
 }
 
+// Obey makes the engine take an order as soon as it has looked.
+func (e *Engine) Obey(o Order) { e.first = o }
+
 // RollBack makes the engine turn around as soon as it has looked.
-func (e *Engine) RollBack() { e.first = OrderRollback }
+func (e *Engine) RollBack() { e.Obey(Order{Do: OrderRollback}) }
 
 // PassByHand lets the current gate pass, whatever it misses, unless it fails.
 func (e *Engine) PassByHand() { e.forced = true }
@@ -185,6 +157,7 @@ func (e *Engine) Run(ctx context.Context) (Outcome, error) {
 		if err != nil {
 			return Outcome{Phase: Halted}, err
 		}
+		e.seen = seen
 		e.share(seen)
 		if phase, _ := seen.Phase(); phase != e.phase {
 			e.phase = phase
@@ -208,7 +181,7 @@ func (e *Engine) Run(ctx context.Context) (Outcome, error) {
 		if outcome, err := e.guard(watching, seen); err != nil || outcome != nil {
 			return deref(outcome, e.phase), err
 		}
-		verdict, outcome, err := e.judge(seen)
+		verdict, outcome, err := e.judge()
 		if err != nil || outcome != nil {
 			return deref(outcome, e.phase), err
 		}
@@ -260,6 +233,11 @@ func (e *Engine) carryOut(ctx context.Context, action Action, why string, seen S
 		return nil, nil
 	case Settle:
 		return e.settle(ctx, why, seen)
+	}
+	if action == Stage {
+		if outcome, err := e.learn(ctx, seen); err != nil || outcome != nil || e.intent.Goal == RolledBack {
+			return outcome, err
+		}
 	}
 	return e.act(ctx, action, seen)
 }
@@ -344,6 +322,9 @@ func (e *Engine) stop(ctx context.Context, seen Seen) (*Outcome, error) {
 		return o, e.note(Finished, stepEnd, journal.Observed, o)
 	}
 	o := &Outcome{Phase: RolledBack, Reason: e.reason, Untouched: !e.intent.Swapped, Unit: unit}
+	if e.intent.Swapped {
+		o.Back = e.wayBack(ctx, left)
+	}
 	return o, e.note(RolledBack, stepEnd, journal.Observed, o)
 }
 
@@ -355,29 +336,6 @@ func (e *Engine) halt(ctx context.Context, reason string) (*Outcome, error) {
 func (e *Engine) turn(reason string) error {
 	e.intent.Goal, e.reason = RolledBack, reason
 	return e.note("", stepTurn, journal.Observed, problem{reason})
-}
-
-// obey takes the orders that came meanwhile.
-func (e *Engine) obey() error {
-	order := e.first
-	e.first = ""
-	if order == "" {
-		select {
-		case order = <-e.orders:
-		default:
-			return nil
-		}
-	}
-	if err := e.note("", stepAsk, journal.Observed, order); err != nil {
-		return err
-	}
-	switch {
-	case order == OrderRollback && e.intent.Goal != RolledBack:
-		return e.turn("the operator asked for it")
-	case order == OrderFinish && e.intent.Goal != RolledBack:
-		e.intent.Goal, e.forced = Finished, true
-	}
-	return nil
 }
 
 // pause lets a moment pass; an interrupt ends it.
@@ -417,8 +375,7 @@ func (e *Engine) share(seen Seen) {
 		s.Guards = e.guards.ledger.Open()
 	}
 	if e.gate != nil {
-		evidence := e.gate.evidence
-		s.Gate = Gate{Verdict: e.gate.last, Why: e.gate.why, Evidence: &evidence}
+		s.Gate = e.gate.told(e.gates)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -442,49 +399,4 @@ func reasonOf(event journal.Event) string {
 		return ""
 	}
 	return p.Reason
-}
-
-// judge asks the gate, if one is open for this phase.
-func (e *Engine) judge(seen Seen) (analysis.Verdict, *Outcome, error) {
-	if e.gate == nil || e.intent.Goal == RolledBack {
-		return analysis.Inconclusive, nil, nil
-	}
-	if e.gate.passed {
-		return analysis.Pass, nil, nil
-	}
-	verdict, why := e.gate.verdict()
-	if e.forced && verdict != analysis.Fail {
-		verdict, why = analysis.Pass, append([]string{"passed by hand"}, why...)
-	}
-	switch {
-	case verdict == analysis.Fail:
-		if err := e.noteGate(verdict, why); err != nil {
-			return verdict, nil, err
-		}
-		return verdict, nil, e.turn("the gate at " + string(e.phase) + " failed: " + strings.Join(why, "; "))
-	case verdict == analysis.Pass:
-		e.forced, e.gate.passed = false, true
-		return verdict, nil, e.noteGate(verdict, why)
-	case !e.gate.expired():
-		return verdict, nil, nil
-	}
-	switch e.opts.Undetermined {
-	case Proceed:
-		e.gate.passed = true
-		return analysis.Pass, nil, e.noteGate(verdict, append(why, "proceeding all the same, as asked"))
-	case GiveUp:
-		if err := e.noteGate(verdict, why); err != nil {
-			return verdict, nil, err
-		}
-		return verdict, nil, e.turn("the gate at " + string(e.phase) + " could not decide: " + strings.Join(why, "; "))
-	}
-	if e.gate.held {
-		return verdict, nil, nil
-	}
-	e.gate.held = true
-	o := &Outcome{Phase: e.phase, Held: true, Reason: "the gate at " + string(e.phase) + " could not decide", Why: why}
-	if err := e.note("", stepHold, journal.Observed, o); err != nil || e.opts.Stay {
-		return verdict, nil, err
-	}
-	return verdict, o, nil
 }

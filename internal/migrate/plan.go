@@ -16,6 +16,7 @@ import (
 
 	"graft/internal/artifact"
 	"graft/internal/durable"
+	"graft/internal/gate"
 	"graft/internal/nginx"
 	"graft/internal/pkgmanager"
 	"graft/internal/preflight"
@@ -34,6 +35,8 @@ type Plan struct {
 	Steps       []Step            `json:"steps"`
 	Old         Old               `json:"old"`
 	Returns     string            `json:"returns,omitempty"` // the finished migration that this one takes back
+	// WithoutPID are log formats that do not tell the old workers' requests from the new ones'.
+	WithoutPID []gate.WithoutPID `json:"without_pid,omitempty"`
 	// Guard keeps the package manager from the file; nil if no package owns it.
 	Guard *pkgmanager.Guard `json:"package_guard,omitempty"`
 }
@@ -138,6 +141,7 @@ func NewPlan(pfs procfs.FS, i nginx.Instance, a artifact.Artifact, checks []pref
 	if i.Supervisor.Kind == "systemd" {
 		p.Old.Unit = i.Supervisor.Unit
 	}
+	p.WithoutPID = gate.NeedsPID(i)
 	p.Facts = facts(boot, i, p.Old.Binary, p.Target)
 	p.Fingerprint = fingerprint(p.Facts)
 	p.Steps = steps(p)

@@ -203,12 +203,25 @@ func (r Record) Ended() Phase {
 
 // Options are those that the migration was last run with, if it was run.
 func (r Record) Options() (o Options, ok bool) {
+	o = Defaults() // for what a graft that was older did not write
 	for _, e := range slices.Backward(r.Events) {
 		if e.Step == stepMeans {
 			return o, json.Unmarshal(e.Data, &o) == nil
 		}
 	}
 	return o, false
+}
+
+// Reason is why it turned, halted or held, as the last line that says so has it.
+func (r Record) Reason() string {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Step == stepTurn || e.Step == stepHold || e.Step == stepEnd {
+			if told := reasonOf(e); told != "" {
+				return told
+			}
+		}
+	}
+	return ""
 }
 
 // Over tells whether another migration may begin.

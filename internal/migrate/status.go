@@ -1,10 +1,13 @@
 package migrate
 
 import (
+	"encoding/json"
+	"slices"
 	"time"
 
 	"graft/internal/analysis"
 	"graft/internal/guard"
+	"graft/internal/journal"
 	"graft/internal/procfs"
 )
 
@@ -36,6 +39,13 @@ type Gate struct {
 	Verdict  analysis.Verdict   `json:"verdict"`
 	Why      []string           `json:"why"`
 	Evidence *analysis.Evidence `json:"evidence,omitempty"`
+	// Warned: an alarm is on that the policy only warns of.
+	Warned   bool               `json:"warned,omitempty"`
+	Findings []analysis.Finding `json:"findings,omitempty"`   // the worst first
+	Watched  time.Duration      `json:"watched_ns,omitempty"` // of this gate's Length
+	Length   time.Duration      `json:"length_ns,omitempty"`
+	Paused   *Pause             `json:"paused,omitempty"`
+	Rest     string             `json:"rest,omitempty"` // why the clock stands: a pause, a blackout
 }
 
 // Look tells where a migration stands, from the host and the journal, without changing anything.
@@ -51,7 +61,7 @@ func status(rec Record, seen Seen) Status {
 	phase, reason := seen.Phase()
 	p := rec.Plan
 	s := Status{
-		Migration: rec.ID, Phase: phase, Reason: reason, Goal: memory(rec.Events).Goal, Gate: Gate{Why: []string{}}, Guards: []guard.Finding{},
+		Migration: rec.ID, Phase: phase, Reason: reason, Goal: memory(rec.Events).Goal, Guards: []guard.Finding{},
 		Old: Side{Name: string(p.Old.Flavor) + " " + p.Old.Version, SHA256: p.Old.Exe.SHA256, Master: seen.Old},
 		New: Side{Name: p.Target.Name, SHA256: p.Target.SHA256, Master: seen.New},
 	}
@@ -69,8 +79,27 @@ func status(rec Record, seen Seen) Status {
 			s.Since = time.Time{}
 		}
 	}
+	s.Gate = lastWord(rec.Events, s.Phase)
 	s.Next, s.Rollback = ways(s.Phase, s.Goal, seen)
 	return s
+}
+
+// lastWord is what the phase's gate said last, as the journal has it.
+func lastWord(events []journal.Event, phase Phase) Gate {
+	for _, e := range slices.Backward(events) {
+		if Phase(e.Phase) != phase {
+			break
+		}
+		var g Gate
+		if e.Step != stepGate || json.Unmarshal(e.Data, &g) != nil || len(g.Why) == 0 {
+			continue
+		}
+		if g.Evidence != nil {
+			g.Findings = g.Evidence.Findings
+		}
+		return g
+	}
+	return Gate{Why: []string{}}
 }
 
 // ways names the commands that lead on and back.

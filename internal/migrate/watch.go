@@ -43,7 +43,7 @@ func (e *Engine) takeBefore(ctx context.Context, marks gate.Marks) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, e.targets), Marks: marks, Unit: unit})
+	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, slices.Concat(e.targets, e.probes)), Marks: marks, Unit: unit})
 	if err != nil {
 		return err
 	}
@@ -59,28 +59,6 @@ func (e *Engine) readBefore() (before, error) {
 	return b, json.Unmarshal(data, &b)
 }
 
-// openGate is the gate of one phase while it is open.
-type openGate struct {
-	phase    Phase
-	watch    *gate.Watch
-	policy   analysis.Policy
-	deadline time.Time
-	evidence analysis.Evidence
-	last     analysis.Verdict
-	passed   bool // for good: what follows is under way
-	held     bool // its deadline has passed without enough evidence
-	why      []string
-}
-
-func (g *openGate) verdict() (analysis.Verdict, []string) {
-	g.evidence = g.watch.Evidence()
-	g.last, g.why = analysis.Judge(g.evidence, g.policy)
-	return g.last, g.why
-}
-
-// expired: the gate had its time and a little more, so that evidence on its way could arrive.
-func (g *openGate) expired() bool { return time.Now().After(g.deadline) }
-
 // watch opens the phase's gate, or lets the open one see more.
 func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	if e.gate != nil {
@@ -94,45 +72,36 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read what was before: %w", err)
 	}
-	length := e.opts.Overlap
-	if e.phase == Parked {
-		length = e.opts.Park
+	days, err := e.days()
+	if err != nil {
+		return err
 	}
-	// A reload of the old master ends the phase for a moment: what was watched before counts.
-	length -= min(length, e.watched[e.phase])
-	policy := analysis.Policy{MinDuration: length, MinRequests: e.opts.MinRequests, MinProbes: minProbes(length, e.opts.ProbeRate)}
+	p, length, state := e.opts.Policy, e.opts.length(e.phase), e.gates.of(e.phase)
 	w, err := gate.Start(context.WithoutCancel(ctx), gate.Config{
 		FS: e.fs, OldMaster: seen.Old.Process, NewMaster: seen.New.Process, Logs: e.logs, Before: b.Requests,
-		Targets: e.targets, ProbeRate: e.opts.ProbeRate * float64(max(1, len(e.targets))), Baseline: b.Baseline, Log: e.log,
+		Targets: e.targets, Probes: e.probes, ProbeRate: p.Probes.Rate * float64(max(1, len(e.targets))), Baseline: b.Baseline, Log: e.log,
+		History: days, Alpha: p.Alpha, Margin: p.Margin, Margins: p.Margins(), Blackout: e.blackouts, Length: length, State: e.rec.stateOf(e.phase),
 	})
 	if err != nil {
 		return err
 	}
-	grace := e.opts.Grace
-	if grace == 0 {
-		grace = max(length/10, 5*time.Second)
-	}
-	e.gate = &openGate{phase: e.phase, watch: w, policy: policy, deadline: time.Now().Add(length + grace)}
-	return e.note("", stepGate, journal.Observed, policy)
-}
-
-// minProbes asks for half of the probes that fit into the gate's time, and for one at least.
-func minProbes(length time.Duration, rate float64) int64 {
-	return max(1, min(100, int64(length.Seconds()*rate/2)))
+	// What was watched before, by a graft that was killed or until a reload of the old master ended the
+	// phase for a moment, counts.
+	left := length + state.Extended - min(state.Watched, length+state.Extended)
+	e.gate = &openGate{phase: e.phase, watch: w, policy: p.Gate(length), looked: time.Now(), allowed: left + e.opts.grace(length) - state.Extended}
+	asked := e.gate.policy
+	asked.MinDuration += state.Extended
+	return e.note("", stepGate, journal.Observed, asked)
 }
 
 // closeGate ends the open gate; its last word was recorded. Its last probes may hang for seconds on
 // a broken target: nothing waits for them but the end of the run.
 func (e *Engine) closeGate() {
 	if e.gate != nil {
-		e.watched[e.gate.phase] += e.gate.evidence.Watched
 		e.closing.Go(e.gate.watch.Stop)
 		e.gate = nil
+		if err := e.gates.save(); err != nil {
+			e.log.Warn("a gate's clock", "error", err) // at worst it watches for longer
+		}
 	}
-}
-
-// noteGate records the verdict with its evidence, once.
-func (e *Engine) noteGate(v analysis.Verdict, why []string) error {
-	g := Gate{Verdict: v, Why: slices.Clone(why), Evidence: &e.gate.evidence}
-	return e.note("", stepGate, journal.Observed, g)
 }

@@ -127,6 +127,12 @@ func Release(t testing.TB, version string) Binary {
 	return Build(t, Source(t, version), Flags()...)
 }
 
+// EveryProtocol is an nginx that serves HTTP/3 and TLS in stream, too.
+func EveryProtocol(t testing.TB) Binary {
+	t.Helper()
+	return Build(t, Source(t, "1.26.3"), append(Flags(), "--with-http_v3_module", "--with-stream_ssl_module")...)
+}
+
 // Source is the directory of nginx's unpacked source. It is shared: copy it
 // before changing it.
 func Source(t testing.TB, version string) string {

@@ -18,6 +18,8 @@ type reply struct {
 	server string
 	bytes  int64 // of the body
 	reuse  bool  // the connection takes another request
+
+	headers []Header // where they were asked for
 }
 
 // http1 speaks HTTP/1.1 on one connection, a request at a time.
@@ -62,14 +64,14 @@ func (h *http1) exchange(deadline time.Time, sink io.Writer) reply {
 		r.bytes = bytes
 		return r
 	}
-	if extra := h.in.r.Buffered(); extra > 0 {
+	if extra := h.in.r.Buffered(); extra > 0 && head.status != 101 {
 		return failed(malformed("%d bytes behind the answer", extra), inAnswer, "read the answer")
 	}
 	if h.server != string(head.server) { // without an allocation for each answer
 		h.server = string(head.server)
 	}
 	h.answered = true
-	return reply{fate: OK, status: head.status, server: h.server, bytes: bytes, reuse: !head.closing}
+	return reply{fate: OK, status: head.status, server: h.server, bytes: bytes, reuse: !head.closing, headers: head.fields}
 }
 
 func failed(err error, at stage, doing string) reply {

@@ -3,6 +3,7 @@ package probe
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,12 +24,16 @@ type http2Conn struct {
 	conn     net.Conn
 	out      *bufio.Writer
 	frames   *http2.Framer
+	body     []byte // of each request, if any
 	headers  []byte // the header block; the same for every stream, since it refers to no dynamic table
 	stream   uint32 // id of the current or last stream
 	closing  bool   // GOAWAY was seen
 	answered bool   // at least once
 	unacked  uint32 // bytes of DATA not yet returned to the windows
 	server   string
+	keepHead bool
+	grpc     bool
+	headOnly bool // the method is HEAD
 }
 
 const (
@@ -37,17 +42,30 @@ const (
 )
 
 func newHTTP2(conn net.Conn, t Target, userAgent string) (*http2Conn, error) {
-	h := &http2Conn{conn: conn, out: bufio.NewWriter(conn)}
+	h := &http2Conn{conn: conn, out: bufio.NewWriter(conn), grpc: t.Protocol == OverGRPC, headOnly: t.Method == "HEAD"}
 	h.frames = http2.NewFramer(h.out, bufio.NewReaderSize(conn, readBuffer))
 	h.frames.SetReuseFrames()
 	h.frames.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	for _, f := range []hpack.HeaderField{
-		{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: t.Host},
-		{Name: ":path", Value: t.Path}, {Name: "user-agent", Value: userAgent}, {Name: "accept", Value: "*/*"},
-	} {
+	method, scheme, path := cmp.Or(t.Method, "GET"), "http", t.Path
+	if t.TLS {
+		scheme = "https"
+	}
+	further := []hpack.HeaderField{{Name: "accept", Value: "*/*"}}
+	if t.Protocol == OverGRPC {
+		method = "POST"
+		path, h.body = grpcCall(t.Path)
+		further = []hpack.HeaderField{{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"}}
+	}
+	for _, f := range t.Headers {
+		further = append(further, hpack.HeaderField{Name: strings.ToLower(f.Name), Value: f.Value})
+	}
+	for _, f := range append([]hpack.HeaderField{
+		{Name: ":method", Value: method}, {Name: ":scheme", Value: scheme}, {Name: ":authority", Value: t.Host},
+		{Name: ":path", Value: path}, {Name: "user-agent", Value: userAgent},
+	}, further...) {
 		f.Sensitive = true // "never indexed" keeps it out of the dynamic table
 		if err := encoder.WriteField(f); err != nil {
 			return nil, fmt.Errorf("encode %s: %w", f.Name, err)
@@ -73,6 +91,9 @@ type h2Answer struct {
 	length int64 // Content-Length, or -1
 	bytes  int64
 	ended  bool
+
+	headers    []Header // where they were asked for, and trailers
+	grpcStatus bool     // the header was there
 }
 
 // errNotProcessed marks a stream that the server says it has not begun to process.
@@ -91,8 +112,11 @@ func (h *http2Conn) exchange(deadline time.Time, sink io.Writer) reply {
 		h.stream = 1
 	}
 	err := h.frames.WriteHeaders(http2.HeadersFrameParam{
-		StreamID: h.stream, BlockFragment: h.headers, EndStream: true, EndHeaders: true,
+		StreamID: h.stream, BlockFragment: h.headers, EndStream: len(h.body) == 0, EndHeaders: true,
 	})
+	if err == nil && len(h.body) > 0 {
+		err = h.frames.WriteData(h.stream, true, h.body)
+	}
 	if err == nil {
 		err = h.out.Flush()
 	}
@@ -118,8 +142,11 @@ func (h *http2Conn) exchange(deadline time.Time, sink io.Writer) reply {
 	if answer.length >= 0 && answer.length != answer.bytes {
 		return failed(malformed("Content-Length %d, but %d bytes", answer.length, answer.bytes), inAnswer, "read the answer")
 	}
+	if h.grpc && answer.status == 200 && !answer.grpcStatus {
+		return failed(malformed("an answer without grpc-status"), inAnswer, "read the answer")
+	}
 	h.answered = true
-	return reply{fate: OK, status: answer.status, server: h.server, bytes: answer.bytes, reuse: !h.closing}
+	return reply{fate: OK, status: answer.status, server: h.server, bytes: answer.bytes, reuse: !h.closing, headers: answer.headers}
 }
 
 // frame reads one frame and does what it asks for.
@@ -173,6 +200,7 @@ func (h *http2Conn) frame(answer *h2Answer, sink io.Writer) error {
 }
 
 func (h *http2Conn) head(answer *h2Answer, f *http2.MetaHeadersFrame) error {
+	h.keep(answer, f)
 	if answer.status >= 200 { // trailers
 		answer.ended = f.StreamEnded()
 		return nil
@@ -196,17 +224,30 @@ func (h *http2Conn) head(answer *h2Answer, f *http2.MetaHeadersFrame) error {
 		}
 	}
 	if answer.status < 200 {
-		answer.length = -1
+		answer.length, answer.headers = -1, nil
 		if answer.ended {
 			return malformed("the stream ended with status %d", answer.status)
 		}
 		return nil
 	}
-	if answer.status == 304 {
+	if answer.status == 304 || h.headOnly {
 		answer.length = -1 // tells the length of a body that is not sent
 	}
 	h.server = server
 	return nil
+}
+
+// keep notes the head's fields.
+func (h *http2Conn) keep(answer *h2Answer, f *http2.MetaHeadersFrame) {
+	if !h.keepHead && !h.grpc {
+		return
+	}
+	for _, field := range f.RegularFields() {
+		answer.grpcStatus = answer.grpcStatus || field.Name == "grpc-status"
+		if h.keepHead {
+			answer.headers = append(answer.headers, Header{strings.Clone(field.Name), strings.Clone(field.Value)})
+		}
+	}
 }
 
 func (h *http2Conn) data(answer *h2Answer, f *http2.DataFrame, sink io.Writer) error {

@@ -45,6 +45,9 @@ func (l Load) checked() (Load, error) {
 	if err := l.check(); err != nil {
 		return l, fmt.Errorf("load on %s: %w", l.Target, err)
 	}
+	if l.Mode == HTTP2 {
+		l.Target.Protocol = OverHTTP2
+	}
 	if l.Clients == 0 {
 		l.Clients = 1
 	}
@@ -78,8 +81,12 @@ func (l Load) check() error {
 		return errors.New("mode download needs the bytes to read in a second")
 	case l.Mode != Download && l.BytesPerSecond != 0:
 		return fmt.Errorf("mode %s reads at full speed; bytes per second are for mode %s", l.Mode, Download)
+	case l.Mode == HTTP2 && l.Target.Protocol != OverHTTP1:
+		return fmt.Errorf("mode h2 is for https://; a %s URL says itself what is spoken", l.Target.Protocol)
+	case l.Mode == Download && l.Target.Protocol != OverHTTP1:
+		return fmt.Errorf("mode download reads HTTP/1.1, not %s", l.Target.Protocol)
 	case l.Mode == HTTP2 && !l.Target.TLS:
-		return errors.New("mode h2 needs https: without TLS nothing says that the server speaks HTTP/2")
+		return errors.New("mode h2 needs https: without TLS nothing says that the server speaks HTTP/2 (h2c:// takes it for granted)")
 	case strings.ContainsAny(l.UserAgent, "\r\n"):
 		return errors.New("the user agent holds a line break")
 	}

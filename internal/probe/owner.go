@@ -270,6 +270,8 @@ func (p *proof) nudge(open []*attempt) {
 		}
 		first := "G"
 		switch {
+		case p.target.Protocol == OverHTTP2 && !p.target.TLS && !p.target.ProxyProtocol:
+			first = "P" // of its preface
 		case p.target.ProxyProtocol: // nginx wants this header in one piece
 			first = proxyHeader(a.conn.LocalAddr(), a.conn.RemoteAddr())
 		case p.target.TLS:

@@ -47,7 +47,6 @@ func Start(ctx context.Context, l Load) (*Running, error) {
 	for i := range l.Clients {
 		c := &client{
 			running: r,
-			request: l.Target.request(l.UserAgent, l.Mode == Connect),
 			pause:   l.Think * time.Duration(i+1) / time.Duration(l.Clients),
 			due:     start,
 		}
@@ -96,7 +95,6 @@ type session interface {
 // client sends one request after the other.
 type client struct {
 	running  *Running
-	request  []byte
 	session  session // nil: no open connection
 	due      time.Time
 	interval time.Duration // between two requests; 0: no pace to keep
@@ -173,30 +171,30 @@ func (c *client) open(ctx context.Context, deadline time.Time) (session, reply) 
 	// Not cut by the end of the load: what was begun is finished.
 	patient, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
+	if l.Target.Protocol == OverHTTP3 {
+		h3, err := dialHTTP3(patient, l.Target, l.UserAgent, false)
+		if err != nil {
+			return nil, reply{fate: fateOfQUIC(err, onNew), err: err}
+		}
+		return h3, reply{}
+	}
 	slow := &slowConn{timeout: l.Timeout, hurry: ctx.Done()}
 	var err error
 	if slow.Conn, err = l.Target.dial(patient, receiveBuffer(l.Mode)); err != nil {
 		return nil, reply{fate: fateOfDial(err), err: err}
 	}
-	var alpn = alpnHTTP1
-	if l.Mode == HTTP2 {
-		alpn = alpnH2
-	}
-	conn, err := l.Target.greet(patient, slow, alpn)
+	conn, err := l.Target.greet(patient, slow)
 	if err != nil {
 		slow.Close()
 		return nil, reply{fate: fateOf(err, onNew), err: err}
 	}
 	slow.rate = l.BytesPerSecond
-	if l.Mode != HTTP2 {
-		return newHTTP1(conn, c.request), reply{}
-	}
-	h2, err := newHTTP2(conn, l.Target, l.UserAgent)
+	speaks, err := l.Target.speak(conn, l.UserAgent, l.Mode == Connect, false)
 	if err != nil {
 		slow.Close()
-		return nil, failed(err, onNew, "begin HTTP/2")
+		return nil, failed(err, onNew, "begin")
 	}
-	return h2, reply{}
+	return speaks, reply{}
 }
 
 func receiveBuffer(mode Mode) int {

@@ -1,13 +1,13 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -23,73 +23,28 @@ type Target struct {
 	Host          string `json:"host"`                  // the Host header
 	Path          string `json:"path"`                  // request target: path and query
 	ProxyProtocol bool   `json:"proxy_protocol,omitempty"`
-}
 
-// ParseURL reads http://host[:port]/path, https://…, and nginx's own spelling of a unix socket,
-// http://unix:/path/to.sock:/uri, where ":/uri" may be missing.
-func ParseURL(s string) (Target, error) {
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok || scheme != "http" && scheme != "https" {
-		return Target{}, fmt.Errorf("parse URL %q: it must begin with http:// or https://", s)
-	}
-	t := Target{Network: "tcp", TLS: scheme == "https"}
-	if path, ok := strings.CutPrefix(rest, "unix:"); ok {
-		path, uri, _ := strings.Cut(path, ":")
-		if !strings.HasPrefix(path, "/") {
-			return Target{}, fmt.Errorf("parse URL %q: the path of a unix socket must be absolute, as in http://unix:/run/nginx.sock:/uri", s)
-		}
-		t.Network, t.Address, t.Host, t.ServerName = "unix", path, "localhost", "localhost"
-		rest = "localhost" + uri
-	}
-	u, err := url.Parse(scheme + "://" + rest)
-	if err != nil {
-		var reason *url.Error
-		if errors.As(err, &reason) {
-			err = reason.Err
-		}
-		return Target{}, fmt.Errorf("parse URL %q: %w", s, err)
-	}
-	if u.User != nil {
-		return Target{}, fmt.Errorf("parse URL %q: a user name and password are not supported", s)
-	}
-	t.Path = u.RequestURI()
-	if t.Network == "unix" {
-		if !strings.HasPrefix(t.Path, "/") || u.Host != "localhost" {
-			return Target{}, fmt.Errorf("parse URL %q: the part behind the socket must begin with a slash, as in http://unix:/run/nginx.sock:/uri", s)
-		}
-		return t, nil
-	}
-	if u.Hostname() == "" {
-		return Target{}, fmt.Errorf("parse URL %q: no host", s)
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[scheme]
-	}
-	t.Address = net.JoinHostPort(u.Hostname(), port)
-	t.Host, t.ServerName = u.Host, u.Hostname()
-	return t, nil
-}
-
-// String is the URL; it reads back with [ParseURL] unless Host or ServerName were set apart.
-func (t Target) String() string {
-	scheme := "http://"
-	if t.TLS {
-		scheme = "https://"
-	}
-	if t.Network == "unix" {
-		return scheme + "unix:" + t.Address + ":" + t.Path
-	}
-	return scheme + t.Address + t.Path
+	Protocol Protocol `json:"protocol,omitempty"`
+	Method   string   `json:"method,omitempty"`  // GET if empty
+	Headers  []Header `json:"headers,omitempty"` // further ones
+	Send     string   `json:"send,omitempty"`    // by WebSocket (a text, instead of a ping) and TCP
+	Expect   string   `json:"expect,omitempty"`  // how the answer to Send begins
 }
 
 // check tells why nothing can be asked of the target.
 func (t Target) check() error {
 	switch {
-	case !strings.HasPrefix(t.Path, "/"):
+	case !strings.HasPrefix(t.Path, "/") && t.Protocol != OverTCP:
 		return fmt.Errorf("target: the path %q does not begin with a slash", t.Path)
-	case strings.ContainsAny(t.Path+t.Host, "\r\n"):
-		return errors.New("target: the path or the Host header holds a line break")
+	case strings.ContainsAny(t.Path+t.Host+t.Method, "\r\n"):
+		return errors.New("target: the path, the method or the Host header holds a line break")
+	case t.Protocol == OverHTTP3 && (!t.TLS || t.ProxyProtocol || t.Network == "unix"):
+		return errors.New("target: HTTP/3 is spoken over UDP, with TLS and without the PROXY protocol")
+	}
+	for _, h := range t.Headers {
+		if h.Name == "" || strings.ContainsAny(h.Name+h.Value, "\r\n") || strings.ContainsAny(h.Name, ": ") {
+			return fmt.Errorf("target: %q: %q is no header", h.Name, h.Value)
+		}
 	}
 	return t.checkAddress()
 }
@@ -105,10 +60,13 @@ func (t Target) checkAddress() error {
 	return nil
 }
 
-// request is the GET of this target, ready to send.
+// request is the request of this target in HTTP/1.1, ready to send.
 func (t Target) request(userAgent string, closing bool) []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nAccept: */*\r\n", t.Path, t.Host, userAgent)
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nAccept: */*\r\n", cmp.Or(t.Method, "GET"), t.Path, t.Host, userAgent)
+	for _, h := range t.Headers {
+		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, h.Value)
+	}
 	if closing {
 		b.WriteString("Connection: close\r\n")
 	}
@@ -133,7 +91,7 @@ func (t Target) dial(ctx context.Context, receiveBuffer int) (net.Conn, error) {
 
 // greet does what comes before HTTP: the PROXY protocol's header and the TLS handshake, until the
 // connection's deadline.
-func (t Target) greet(ctx context.Context, c net.Conn, alpn string) (net.Conn, error) {
+func (t Target) greet(ctx context.Context, c net.Conn) (net.Conn, error) {
 	if t.ProxyProtocol {
 		if _, err := io.WriteString(c, proxyHeader(c.LocalAddr(), c.RemoteAddr())); err != nil {
 			return nil, fmt.Errorf("send the PROXY header: %w", err)
@@ -142,12 +100,8 @@ func (t Target) greet(ctx context.Context, c net.Conn, alpn string) (net.Conn, e
 	if !t.TLS {
 		return c, nil
 	}
-	conn := tls.Client(c, &tls.Config{
-		ServerName:         t.ServerName,
-		InsecureSkipVerify: !t.Verify, //nolint:gosec // the prober asks whether anybody answers, not who
-		MinVersion:         tls.VersionTLS10,
-		NextProtos:         []string{alpn},
-	})
+	alpn := t.Protocol.alpn()
+	conn := tls.Client(c, t.tlsConfig())
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", errHandshake, err)
 	}
@@ -155,6 +109,18 @@ func (t Target) greet(ctx context.Context, c net.Conn, alpn string) (net.Conn, e
 		return nil, fmt.Errorf("%w: the server does not offer HTTP/2 (ALPN %q)", errHandshake, got)
 	}
 	return conn, nil
+}
+
+func (t Target) tlsConfig() *tls.Config {
+	config := &tls.Config{
+		ServerName:         t.ServerName,
+		InsecureSkipVerify: !t.Verify, //nolint:gosec // the prober asks whether anybody answers, not who
+		MinVersion:         tls.VersionTLS10,
+	}
+	if alpn := t.Protocol.alpn(); alpn != "" {
+		config.NextProtos = []string{alpn}
+	}
+	return config
 }
 
 const (

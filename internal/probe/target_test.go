@@ -36,8 +36,8 @@ func TestParseURL(t *testing.T) {
 
 func TestParseURLSaysWhatIsWrong(t *testing.T) {
 	for url, want := range map[string]string{
-		"127.0.0.1:80":            "must begin with http:// or https://",
-		"ftp://127.0.0.1/":        "must begin with http:// or https://",
+		"127.0.0.1:80":            "must begin with http://, https://",
+		"ftp://127.0.0.1/":        "must begin with http://, https://",
 		"http:///x":               "no host",
 		"http://unix:run/n.sock":  "must be absolute",
 		"http://unix:/n.sock:uri": "must begin with a slash",

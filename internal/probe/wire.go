@@ -21,6 +21,9 @@ type answerHead struct {
 	length  int64 // of the body; -1: until EOF
 	chunked bool
 	closing bool // the server will close
+
+	fields []Header // where they are kept
+	accept string   // Sec-WebSocket-Accept
 }
 
 // answerReader reads HTTP/1.x answers off a connection (RFC 9112).
@@ -28,6 +31,10 @@ type answerReader struct {
 	r    *bufio.Reader
 	head answerHead
 	read int64 // bytes of the head and of chunk framing
+
+	keepHead  bool
+	upgrading bool // 101 is a final answer
+	headOnly  bool // to HEAD
 }
 
 // readHead reads the head of the next final answer; 1xx answers before it are passed over. The
@@ -37,7 +44,7 @@ func (a *answerReader) readHead() error {
 		if err := a.readOneHead(); err != nil {
 			return err
 		}
-		if a.head.status >= 200 {
+		if a.head.status >= 200 || a.head.status == 101 && a.upgrading {
 			return nil
 		}
 		if a.head.status == 101 {
@@ -76,7 +83,7 @@ func (a *answerReader) readOneHead() error {
 		}
 	}
 	switch {
-	case a.head.status < 200, a.head.status == 204, a.head.status == 304:
+	case a.head.status < 200, a.headOnly, a.head.status == 204, a.head.status == 304:
 		a.head.length, a.head.chunked = 0, false
 	case a.head.chunked && a.head.length >= 0:
 		return malformed("both Transfer-Encoding and Content-Length")
@@ -92,6 +99,9 @@ func (a *answerReader) field(line []byte) error {
 		return malformed("header line %.60q", line)
 	}
 	name, value := line[:colon], bytes.TrimSpace(line[colon+1:])
+	if a.keepHead {
+		a.head.fields = append(a.head.fields, Header{string(name), string(value)})
+	}
 	switch {
 	case named(name, "content-length"):
 		n, ok := decimal(value)
@@ -112,6 +122,8 @@ func (a *answerReader) field(line []byte) error {
 				a.head.closing = false // HTTP/1.0 says so
 			}
 		}
+	case a.upgrading && named(name, "sec-websocket-accept"):
+		a.head.accept = string(value)
 	case named(name, "server"):
 		a.head.server = append(a.head.server[:0], value...)
 	}

@@ -17,6 +17,7 @@ import (
 	"graft/internal/journal"
 	"graft/internal/migrate"
 	"graft/internal/nginx"
+	"graft/internal/policy"
 	"graft/internal/procfs"
 	"graft/internal/sandbox"
 )
@@ -34,7 +35,7 @@ type player struct {
 }
 
 // never is longer than any act: a gate that is to be interrupted waits so long.
-const never = time.Hour
+const never = policy.Duration(time.Hour)
 
 // part of the play: an act's name, what it does, and how it is played.
 type scene struct {
@@ -112,10 +113,11 @@ func (p *player) play(ctx context.Context, acts []scene, tell func(Act), started
 // only wait. Where a request can be answered at all, one has to be.
 func (p *player) options(until migrate.Phase) migrate.Options {
 	o := migrate.Defaults()
-	o.Until, o.Overlap, o.Park, o.MinRequests, o.Undetermined = until, 0, 0, 0, migrate.GiveUp
-	o.ProbeRate, o.Patience = 20, p.patience
+	o.Until, o.Patience, o.Policy.Gates, o.Policy.Minimum.Requests = until, p.patience, policy.Gates{}, 0
+	o.Policy.Undetermined, o.Policy.Degraded, o.Policy.Probes.Rate = policy.GiveUp, policy.GiveUp, 20
+	o.Policy.Baseline = 0 // the days before are read when it counts
 	if p.mute {
-		o.Undetermined, o.Grace = migrate.Proceed, 200*time.Millisecond
+		o.Policy.Undetermined, o.Grace = policy.Proceed, 200*time.Millisecond
 	}
 	return o
 }
@@ -201,9 +203,9 @@ func (p *player) crash(ctx context.Context, after migrate.Action) error {
 	}
 	o := p.options(migrate.Finished)
 	if after == migrate.Start {
-		o.Overlap = never
+		o.Policy.Gates.Overlap = never
 	} else {
-		o.Park = never
+		o.Policy.Gates.Park = never
 	}
 	var master nginx.Process
 	killed := errors.New("it was never reached")

@@ -1,0 +1,173 @@
+package gate
+
+import (
+	"time"
+
+	"graft/internal/analysis"
+)
+
+// Half of the false alarms that are allowed goes to the traffic as a whole, the rest in equal parts to its
+// parts. Of each, half goes to the comparison with the time before and half to that of the generations.
+const (
+	wholeShare = 0.5
+	// Both generations have served so many requests before they are compared, or the time is up: in a
+	// moment in which only one has any, nothing can be compared.
+	fairRequests = 20
+	fairSeconds  = 10
+)
+
+// comparison is one scope under all tests.
+type comparison struct {
+	// before are the tests against the time before; nil where nothing is known of it.
+	before [signalCount]*analysis.Monitor
+	// together are the tests of the new generation against the old one; nil until both serve.
+	together [signalCount]*analysis.ConcurrentTest
+
+	scope  string
+	alpha  map[analysis.Signal]float64
+	margin func(analysis.Signal) float64
+	window window
+	// whole is what this is a stratum of; nil: of nothing. The whole is compared stratum by stratum, each with
+	// its own exposure: where the generations are sent different kinds of requests, sums would compare the kinds.
+	whole *comparison
+	split bool // this one is compared by its strata
+}
+
+// window is what both generations have served since they were compared last.
+type window struct {
+	From int64 `json:"from"` // its first second
+	Old  cell  `json:"old"`
+	New  cell  `json:"new"`
+}
+
+// inPart are the signals that a part of the traffic is compared by. 4xx and 499 are the whole's: a place
+// where clients err more than yesterday is no fault of a binary.
+func inPart(signal int) bool { return signal != at4xx && signal != atClosed && signal != atSlow99 }
+
+func newComparison(s scope, whole bool, alpha float64, margin func(analysis.Signal) float64) *comparison {
+	var signals []analysis.Signal
+	for i, signal := range compared {
+		if whole || inPart(i) {
+			signals = append(signals, signal)
+		}
+	}
+	return &comparison{scope: s.Name, alpha: analysis.SplitAlpha(alpha, signals), margin: margin}
+}
+
+// learn makes the tests against the time before.
+func (c *comparison) learn(past *series, length time.Duration) {
+	for i, signal := range compared {
+		alpha, ok := c.alpha[signal]
+		if !ok {
+			continue
+		}
+		b, any := past.baseline(i)
+		if !any {
+			continue
+		}
+		c.before[i] = analysis.NewMonitor(b, analysis.MonitorOptions{
+			Signal: signal, Scope: c.scope, Alpha: alpha / 2, Margin: c.margin(signal), Watch: length,
+		})
+	}
+}
+
+// addBefore lets the time before be compared with what the new generation did.
+func (c *comparison) addBefore(at time.Time, now *cell) {
+	for i, m := range c.before {
+		if n := now.count(i); m != nil && n.Total > 0 {
+			m.Add(at, n)
+		}
+	}
+}
+
+// addTogether lets the generations be compared.
+func (c *comparison) addTogether(second int64, old, young *cell) {
+	if c.window.add(second, old, young) {
+		c.compare(second)
+	}
+}
+
+// add tells whether the window is to be closed. That depends on how many requests there were, never on how
+// they were answered.
+func (w *window) add(second int64, old, young *cell) bool {
+	if w.Old.Requests == 0 && w.New.Requests == 0 {
+		w.From = second
+	}
+	w.Old.merge(old)
+	w.New.merge(young)
+	return w.Old.Requests >= fairRequests && w.New.Requests >= fairRequests || second-w.From+1 >= fairSeconds
+}
+
+// compare closes the window.
+func (c *comparison) compare(second int64) {
+	if !c.split {
+		c.test(second, &c.window)
+	}
+	if c.whole != nil {
+		c.whole.test(second, &c.window)
+	}
+	c.window = window{}
+}
+
+func (c *comparison) test(second int64, w *window) {
+	for i, signal := range compared {
+		alpha, ok := c.alpha[signal]
+		old, young := w.Old.count(i), w.New.count(i)
+		if !ok || old.Total == 0 || young.Total == 0 {
+			continue
+		}
+		if c.together[i] == nil {
+			c.together[i] = analysis.NewConcurrent(analysis.ConcurrentOptions{Signal: signal, Scope: c.scope, Alpha: alpha / 2})
+		}
+		c.together[i].Add(time.Unix(second, 0), old, young)
+	}
+}
+
+// findings are those of all tests.
+func (c *comparison) findings() []analysis.Finding {
+	var list []analysis.Finding
+	for _, t := range c.together {
+		if t != nil {
+			list = append(list, t.Finding())
+		}
+	}
+	for _, m := range c.before {
+		if m != nil {
+			list = append(list, m.Findings()...)
+		}
+	}
+	return list
+}
+
+// savedComparison is a comparison as it lies in a file.
+type savedComparison struct {
+	Scope    string                                       `json:"scope"`
+	Before   map[analysis.Signal]*analysis.Monitor        `json:"before,omitempty"`
+	Together map[analysis.Signal]*analysis.ConcurrentTest `json:"together,omitempty"`
+	Window   window                                       `json:"window"`
+}
+
+// save is what the tests know.
+func (c *comparison) save() savedComparison {
+	s := savedComparison{
+		Scope: c.scope, Window: c.window,
+		Before: make(map[analysis.Signal]*analysis.Monitor), Together: make(map[analysis.Signal]*analysis.ConcurrentTest),
+	}
+	for i, signal := range compared {
+		if m := c.before[i]; m != nil {
+			s.Before[signal] = m
+		}
+		if t := c.together[i]; t != nil {
+			s.Together[signal] = t
+		}
+	}
+	return s
+}
+
+// restore goes on with what was saved, at the α that it was begun with.
+func (c *comparison) restore(s savedComparison) {
+	c.window = s.Window
+	for i, signal := range compared {
+		c.before[i], c.together[i] = s.Before[signal], s.Together[signal]
+	}
+}

@@ -1,0 +1,211 @@
+package gate
+
+import (
+	"cmp"
+	"time"
+
+	"graft/internal/accesslog"
+	"graft/internal/analysis"
+)
+
+// live counts the requests that come in while the gate watches, second by second, and hands each second to
+// the tests when its lines may be expected to be there.
+type live struct {
+	scopes      *scopes
+	comparisons []*comparison // by scope
+	blackout    analysis.Calendar
+	slots       map[int64]*slot
+	closed      int64 // the newest second that was handed over
+	lag         int64 // seconds that a line may be late
+	// Attributed counts requests by generation: what both have served, and what nobody knows whose it is.
+	attributed [3]int64
+	mix        mix
+	volume     volume
+	errorAlpha float64 // what of α is for the error log's classes
+}
+
+// slot is one second.
+type slot struct {
+	// Cells by generation and scope.
+	Cells [3][]cell `json:"cells"`
+	// Waiting are those of pids that are not known yet.
+	Waiting map[int][]cell `json:"waiting,omitempty"`
+}
+
+const (
+	// usualLag lets lines arrive that are written when they come: another second, and a look.
+	usualLag = 2
+	// longestLag bounds how long buffered logs (flush=) are waited for. What comes later is counted in
+	// the second that is open then.
+	longestLag = 10
+	// errorShare of α is for how often classes of the error log come.
+	errorShare = 0.1
+	// maxStrangers bounds the unknown pids of a second.
+	maxStrangers = 16
+)
+
+// newLive makes the tests. It takes time where much is known of the days before: they learn from it.
+func newLive(cfg Config, now time.Time) *live {
+	l := &live{
+		slots: make(map[int64]*slot), closed: now.Unix() - 1, lag: cmp.Or(min(cfg.Logs.Flush, longestLag), usualLag), blackout: cfg.Blackout,
+	}
+	past := cfg.History
+	if past == nil {
+		l.scopes = newSurvey().scopes()
+	} else {
+		l.scopes = past.Scopes
+		l.volume.learn(past)
+	}
+	alpha := cfg.Alpha
+	if alpha <= 0 {
+		alpha = 0.01
+	}
+	l.errorAlpha = alpha * errorShare
+	alpha -= l.errorAlpha
+	margin := func(s analysis.Signal) float64 { return cmp.Or(cfg.Margins[s], cfg.Margin) }
+	for i, s := range l.scopes.List {
+		share := alpha
+		if parts := len(l.scopes.List) - 1; parts > 0 {
+			if share = alpha * wholeShare; i > 0 {
+				share = alpha * (1 - wholeShare) / float64(parts)
+			}
+		}
+		c := newComparison(s, i == 0, share, margin)
+		if past != nil {
+			c.learn(past.Series[i], cfg.Length)
+		}
+		l.comparisons = append(l.comparisons, c)
+	}
+	for _, i := range l.scopes.strata() {
+		l.comparisons[0].split, l.comparisons[i].whole = true, l.comparisons[0]
+	}
+	return l
+}
+
+// source is a log as its lines are counted.
+type source struct {
+	scope int // 0: it has none of its own
+	slow  limits
+}
+
+func (l *live) source(path string) source {
+	return source{l.scopes.Logs[path], l.scopes.PerLog[path]}
+}
+
+// add counts a request.
+func (l *live) add(from source, r *accesslog.Record, whose generation, now time.Time) {
+	second := r.Time
+	if second <= 0 || second > now.Unix() {
+		second = now.Unix()
+	}
+	cells := l.slot(max(second, l.closed+1)).cells(l, whose, r.PID)
+	cells[0].add(r, from.slow)
+	l.scopes.of(from.scope, r, func(i int) { cells[i].add(r, l.scopes.List[i].limits) })
+}
+
+func (l *live) slot(second int64) *slot {
+	s := l.slots[second]
+	if s == nil {
+		s = new(slot)
+		l.slots[second] = s
+	}
+	return s
+}
+
+// cells are the place for a request of that generation, or of that unknown pid.
+func (s *slot) cells(l *live, whose generation, pid int) []cell {
+	if whose == unknown && pid > 0 && (s.Waiting[pid] != nil || len(s.Waiting) < maxStrangers) {
+		if s.Waiting == nil {
+			s.Waiting = make(map[int][]cell)
+		}
+		if s.Waiting[pid] == nil {
+			s.Waiting[pid] = make([]cell, len(l.scopes.List))
+		}
+		return s.Waiting[pid]
+	}
+	if s.Cells[whose] == nil {
+		s.Cells[whose] = make([]cell, len(l.scopes.List))
+	}
+	return s.Cells[whose]
+}
+
+// settle hands over the seconds whose time has come. together: both generations take new connections. done
+// is called with each second's sums for the whole.
+func (l *live) settle(now time.Time, pids *generations, together bool, done func(second int64, old, young, nobody *cell)) {
+	l.until(now.Unix()-l.lag, pids, together, done)
+}
+
+func (l *live) until(last int64, pids *generations, together bool, done func(second int64, old, young, nobody *cell)) {
+	if len(l.slots) == 0 {
+		l.closed = max(l.closed, last)
+		return
+	}
+	for l.closed < last {
+		l.closed++
+		s := l.slots[l.closed]
+		if s == nil {
+			continue
+		}
+		delete(l.slots, l.closed)
+		s.know(l, pids)
+		at := time.Unix(l.closed, 0)
+		l.volume.add(at, s)
+		whole := [3]cell{}
+		for i := range s.Cells {
+			if s.Cells[i] != nil {
+				whole[i] = s.Cells[i][0]
+				l.attributed[i] += int64(whole[i].Requests)
+			}
+		}
+		if !l.blackout.Covers(at) {
+			l.compare(at, s, together)
+			done(l.closed, &whole[oldGeneration], &whole[newGeneration], &whole[unknown])
+		}
+	}
+}
+
+// know gives what waited to whom it belongs to.
+func (s *slot) know(l *live, pids *generations) {
+	for pid, cells := range s.Waiting {
+		to := s.cells(l, pids.of[pid], 0)
+		for i := range cells {
+			to[i].merge(&cells[i])
+		}
+	}
+	s.Waiting = nil
+}
+
+func (l *live) compare(at time.Time, s *slot, together bool) {
+	old, young, nobody := s.Cells[oldGeneration], s.Cells[newGeneration], s.Cells[unknown]
+	if together {
+		l.mix.add(old, young)
+	}
+	for i, c := range l.comparisons {
+		var o, n, after cell
+		if old != nil {
+			o = old[i]
+		}
+		if young != nil {
+			n = young[i]
+		}
+		after = n
+		if nobody != nil {
+			after.merge(&nobody[i])
+		}
+		if after.Requests > 0 {
+			c.addBefore(at, &after)
+		}
+		if together && o.Requests+n.Requests > 0 {
+			c.addTogether(at.Unix(), &o, &n)
+		}
+	}
+}
+
+// findings are those of all parts.
+func (l *live) findings() []analysis.Finding {
+	var list []analysis.Finding
+	for _, c := range l.comparisons {
+		list = append(list, c.findings()...)
+	}
+	return list
+}

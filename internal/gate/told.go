@@ -1,0 +1,82 @@
+package gate
+
+import (
+	"fmt"
+	"time"
+
+	"graft/internal/accesslog"
+	"graft/internal/analysis"
+)
+
+// told keeps the findings for a moment: many ask for the evidence, and there are hundreds of tests.
+type told struct {
+	at   time.Time
+	list []analysis.Finding
+}
+
+const toldFor = time.Second
+
+// findings are those of all tests and rules but the probes', which are given.
+func (w *Watch) findings(now time.Time, probes []analysis.Finding) []analysis.Finding {
+	if !w.told.at.IsZero() && now.Sub(w.told.at) < toldFor {
+		return w.told.list
+	}
+	watched := now.Sub(w.begun)
+	list := w.live.findings()
+	list = append(list, w.errors.classes.findings(watched, now)...)
+	list = append(list, analysis.ExitRule(w.exits(now)), analysis.RestartRule(analysis.Events{
+		At: w.pids.restarts.At, Last: w.pids.restarts.Last, Watched: watched,
+	}))
+	list = append(list, w.resources.findings()...)
+	fail := false
+	for _, f := range probes {
+		fail = fail || f.State == analysis.Alarm || f.State == analysis.Suspect
+	}
+	list = append(list, analysis.VolumeRule(w.live.volume.last(now), fail))
+	w.told = told{now, list}
+	return list
+}
+
+func (w *Watch) exits(now time.Time) analysis.Events {
+	e := analysis.Events{At: w.errors.new.ends, Watched: now.Sub(w.begun)}
+	if n := len(w.errors.new.crashes); n > 0 {
+		e.Last = w.errors.new.crashes[n-1]
+	}
+	if h := w.cfg.History; h != nil && !h.Errors.From.IsZero() {
+		e.Before, e.BeforeKnown = append(e.Before, h.Errors.Exits...), h.Until.Sub(h.Errors.From)
+	}
+	e.Before = append(e.Before, w.errors.old.ends...)
+	return e
+}
+
+// attribution tells in words how requests were told apart.
+func (w *Watch) attribution() []string {
+	var list []string
+	told, untold := 0, 0
+	for _, a := range w.cfg.Logs.Access {
+		if a.Formats.Tells(accesslog.FieldPID) {
+			told++
+		} else {
+			untold++
+		}
+	}
+	switch {
+	case told+untold == 0:
+		return nil
+	case untold == 0:
+		list = append(list, "each request's worker is known ($pid in every log_format)")
+	case told == 0:
+		list = append(list, "no log_format has $pid: requests of the old workers and the new are not told apart, both together are compared with the days before")
+	default:
+		list = append(list, fmt.Sprintf("%d of %d access logs have no $pid: their requests are not told apart by worker", untold, told+untold))
+	}
+	if words := w.live.mix.words(w.live.scopes); words != "" {
+		list = append(list, words)
+	}
+	for _, a := range w.access {
+		if a.blind {
+			list = append(list, a.path+": no $http_user_agent in its log_format, so that graft's own requests are among those that are compared")
+		}
+	}
+	return list
+}
