@@ -231,7 +231,7 @@ func TestAScannerFindsWhatTheMatcherFindsLineByLine(t *testing.T) {
 				continue
 			}
 			if line = lineOf(t, format, escape); rapid.IntRange(0, 4).Draw(t, "another") == 0 {
-				format, escape, line = written(t)
+				format, escape, line = drawLine(t)
 			}
 		}
 		want, bad := matched(fs, data)

@@ -28,6 +28,9 @@ func Judge(e Evidence, p Policy) Decision {
 		switch p.Action(Errors5xx) {
 		case Rollback:
 			shares = e.shares()
+			if len(shares.worse) > 0 {
+				shares.worse[0] += where(e.Findings, Errors5xx, "")
+			}
 		case Warn:
 			found.warned = append(found.warned, e.shares().worse...)
 		case Ignore:
