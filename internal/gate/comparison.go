@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"time"
 
 	"graft/internal/analysis"
@@ -100,6 +101,9 @@ func (w *window) add(second int64, old, young *cell) bool {
 
 // compare closes the window.
 func (c *comparison) compare(second int64) {
+	if c.window.Old.Requests == 0 { // only new workers serve: the time before is all there is to compare with
+		c.addBefore(time.Unix(c.window.From, 0), &c.window.New)
+	}
 	if !c.split {
 		c.test(second, &c.window)
 	}
@@ -123,18 +127,22 @@ func (c *comparison) test(second int64, w *window) {
 	}
 }
 
-// findings are those of all tests.
-func (c *comparison) findings() []analysis.Finding {
+// findings are those of all tests; of a part of the traffic, only alarms: there are many parts, of which some
+// always look a little worse than others by chance.
+func (c *comparison) findings(whole bool) []analysis.Finding {
 	var list []analysis.Finding
 	for _, t := range c.together {
-		if t != nil {
+		if t != nil && (whole || t.Alarmed()) {
 			list = append(list, t.Finding())
 		}
 	}
 	for _, m := range c.before {
-		if m != nil {
+		if m != nil && (whole || m.Alarmed()) {
 			list = append(list, m.Findings()...)
 		}
+	}
+	if !whole {
+		list = slices.DeleteFunc(list, func(f analysis.Finding) bool { return f.State != analysis.Alarm })
 	}
 	return list
 }
