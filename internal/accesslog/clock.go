@@ -25,36 +25,36 @@ const (
 	isoLen   = len("2026-11-25T00:46:12+00:00")
 )
 
-// readLocal reads $time_local at the beginning of s; false if it is none.
-func (c *clock) readLocal(s []byte, read reading, r *Record) bool {
+// readLocal reads $time_local at the beginning of s, and tells its length; -1 if it is none.
+func (c *clock) readLocal(s []byte, read reading, r *Record) int {
 	if len(s) < localLen {
-		return false
+		return -1
 	}
 	if s = s[:localLen]; !c.local.same(s, localLen) {
 		if shapeLen(s, shapes["time_local"]) < 0 {
-			return false
+			return -1
 		}
 		c.local.keep(s, localLen, unixLocal(s))
 	}
 	if read == readTimeLocal {
 		r.Time = c.local.unix
 	}
-	return true
+	return localLen
 }
 
 // readISO reads $time_iso8601 likewise.
-func (c *clock) readISO(s []byte, read reading, r *Record) bool {
+func (c *clock) readISO(s []byte, read reading, r *Record) int {
 	if len(s) < isoLen {
-		return false
+		return -1
 	}
 	if s = s[:isoLen]; !c.iso.same(s, isoLen) {
 		if shapeLen(s, shapes["time_iso8601"]) < 0 {
-			return false
+			return -1
 		}
 		c.iso.keep(s, isoLen, unixISO(s))
 	}
 	if read == readTimeISO {
 		r.Time = c.iso.unix
 	}
-	return true
+	return isoLen
 }

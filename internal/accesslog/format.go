@@ -44,6 +44,7 @@ type op struct {
 const (
 	digits = "digits"
 	number = "number" // digits and dots, or "-"
+	size   = "size"   // digits, or "-", which other servers write for nothing
 	// list is one number for each try of an upstream, "0.5, 0.49 : 0.1". Nothing tells where such a
 	// list ends in "$upstream_response_time, $request_time", so that it is matched as a text is.
 	list = "list"
@@ -54,8 +55,8 @@ var shapes = map[string]string{
 	"pid":                 digits,
 	"connection":          digits,
 	"connection_requests": digits,
-	"body_bytes_sent":     digits,
-	"bytes_sent":          digits,
+	"body_bytes_sent":     size,
+	"bytes_sent":          size,
 	"request_length":      digits,
 	"request_time":        number,
 	"msec":                number,
@@ -93,18 +94,8 @@ func Compile(format, escape string) (*Format, error) {
 	default:
 		return nil, fmt.Errorf("compile log_format: unknown escape %q; nginx knows default, json and none", escape)
 	}
-	for rest := format; rest != ""; {
-		literal, after, found := strings.Cut(rest, "$")
-		f.addLiteral(literal)
-		if !found {
-			break
-		}
-		name, tail, err := variable(after)
-		if err != nil {
-			return nil, fmt.Errorf("compile log_format %q: %w", format, err)
-		}
-		f.addVariable(name)
-		rest = tail
+	if err := f.split(format); err != nil {
+		return nil, fmt.Errorf("compile log_format %q: %w", format, err)
 	}
 	if strings.Contains(format, "\n") {
 		return nil, fmt.Errorf("compile log_format %q: %w: it has a line break, so that no line is a request", format, ErrUnobservable)
@@ -115,6 +106,24 @@ func Compile(format, escape string) (*Format, error) {
 	}
 	f.plan = newPlan(f)
 	return f, nil
+}
+
+// split cuts a log_format into literals and variables.
+func (f *Format) split(format string) error {
+	for rest := format; rest != ""; {
+		literal, after, found := strings.Cut(rest, "$")
+		f.addLiteral(literal)
+		if !found {
+			break
+		}
+		name, tail, err := variable(after)
+		if err != nil {
+			return err
+		}
+		f.addVariable(name)
+		rest = tail
+	}
+	return nil
 }
 
 // variable splits "name…" or "{name}…" behind a dollar sign.

@@ -119,7 +119,7 @@ func (g *generator) next(r *request) {
 	r.at = g.clock.In(zone)
 	r.addr = g.addrs[n%uint64(len(g.addrs))]
 	r.user, r.referer = "-", "-"
-	if n>>20%50 == 0 {
+	if n>>20%5000 == 0 {
 		r.user = "x] 500 [" // may be in a name
 	}
 	if n>>30%3 > 0 {

@@ -128,12 +128,12 @@ func (m *matcher) take(o *op, text []byte) {
 // shapeLen is how many bytes of s have the shape; -1 if none.
 func shapeLen(s []byte, shape string) int {
 	switch shape {
-	case digits, number:
+	case digits, number, size:
 		n := 0
 		for n < len(s) && (isDigit(s[n]) || shape == number && s[n] == '.') {
 			n++
 		}
-		if n == 0 && shape == number && len(s) > 0 && s[0] == '-' {
+		if n == 0 && shape != digits && len(s) > 0 && s[0] == '-' {
 			return 1
 		}
 		if n == 0 {

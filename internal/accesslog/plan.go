@@ -12,6 +12,7 @@ type plan struct {
 type step struct {
 	how    method
 	read   reading
+	shape  string // of digits
 	behind literal
 	stop   uint64 // the first byte of behind, eight times
 	quote  quoting
@@ -24,17 +25,18 @@ type step struct {
 type method uint8
 
 const (
-	byStop    method = iota // text of escape=default, to the first byte of the literal, no quote before it
-	byQuote                 // text of escape=default, to a quote
-	byJSON                  // text of escape=json, to a quote
-	byIndex                 // text of escape=none, to the literal
-	byEnd                   // the rest of the line
-	byList                  // a number for each try
-	byDigits                // a number
-	bySeconds               // a number with a fraction, or "-"
-	byStatus                // three digits
-	byLocal                 // $time_local
-	byISO                   // $time_iso8601
+	byStop     method = iota // text of escape=default, to the first byte of the literal, no quote before it
+	byQuote                  // text of escape=default, to a quote
+	byJSON                   // text of escape=json, to a quote
+	byIndex                  // text of escape=none, to the literal
+	byEnd                    // the rest of the line
+	byList                   // a number for each try
+	byDigits                 // a number
+	bySeconds                // a number with a fraction, or "-"
+	byStatus                 // three digits
+	byLocal                  // $time_local
+	byISO                    // $time_iso8601
+	byCombined               // all of combined but its last quote
 )
 
 // newPlan makes the plan of a format; nil if some end of a variable cannot be told without trying.
@@ -46,8 +48,13 @@ func newPlan(f *Format) *plan {
 		ops = ops[1:]
 	}
 	sure := true
+	if f.beginsCombined() {
+		n := len(combinedOps)
+		p.steps = append(p.steps, step{how: byCombined, behind: newLiteral(f.ops[n-1].literal)})
+		ops, sure = f.ops[n:], false
+	}
 	for len(ops) > 0 {
-		s := step{read: ops[0].read, quote: f.quote, sure: sure}
+		s := step{read: ops[0].read, shape: ops[0].shape, quote: f.quote, sure: sure}
 		last := len(ops) == 1
 		var behind []byte
 		if !last {
@@ -73,7 +80,7 @@ func newPlan(f *Format) *plan {
 // methodOf chooses how to find the end of a variable; choice says that it may not be the only one.
 func methodOf(shape string, quote quoting, last bool, behind []byte) (how method, choice, ok bool) {
 	switch shape {
-	case digits:
+	case digits, size:
 		return byDigits, false, true
 	case number:
 		return bySeconds, false, true

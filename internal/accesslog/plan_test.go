@@ -31,6 +31,9 @@ func valueOf(t *rapid.T, variable string) string {
 	case "status":
 		return fmt.Sprintf("%03d", rapid.IntRange(0, 999).Draw(t, variable))
 	case "pid", "body_bytes_sent", "bytes_sent", "request_length", "connection":
+		if rapid.IntRange(0, 5).Draw(t, "none") == 0 {
+			return "-"
+		}
 		return fmt.Sprint(rapid.Uint64().Draw(t, variable))
 	case "request_time":
 		return rapid.OneOf(rapid.StringMatching(`[0-9]{1,12}\.[0-9]{3}`), rapid.StringMatching(`[0-9.]{1,12}|-`)).Draw(t, variable)
@@ -177,6 +180,46 @@ func TestEveryCutOfALineIsReadAlike(t *testing.T) {
 		for from := range len(line) {
 			for to := from; to <= len(line); to++ {
 				agree(t, f, new(clock), line[:from]+line[to:]) // cut out of it, off its end, off its beginning
+			}
+		}
+	}
+}
+
+func TestScanningAllocatesNothing(t *testing.T) {
+	for format, escape := range map[string]string{combined: "", combined + ` $request_time $upstream_response_time`: "",
+		`{"time":"$time_iso8601","request":"$request","status":$status,"rt":$request_time,"us":"$upstream_status"}`: "json",
+		`$host|$status|$msec|$uri`: "none"} {
+		f, err := Compile(format, escape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.NewReplacer("$remote_addr", "::1", "$remote_user", "x] 500 [", "$time_local", "25/Nov/2026:00:46:12 +0000",
+			"$time_iso8601", "2026-11-25T00:46:12+00:00", "$msec", "1795567572.123", "$request_time", "0.123", "$upstream_status", "502, 200",
+			"$request", "GET /a?b HTTP/1.1", "$status", "200", "$body_bytes_sent", "17", "$upstream_response_time", "0.5, 0.1 : -").Replace(format) + "\nmalformed\n"
+		data := []byte(strings.Repeat(lines, 10))
+		s := NewScanner(Formats{f})
+		s.Scan(data, func(*Record) {}) // keeps its samples
+		if n := testing.AllocsPerRun(10, func() { s.Scan(data, func(*Record) {}) }); n > 0 || s.Malformed*2 != s.Lines {
+			t.Errorf("%s: %v allocations, %d of %d malformed", format, n, s.Malformed, s.Lines)
+		}
+	}
+}
+
+// A step looks at some dozen bytes: so this bounds the cost of a line, whatever is in it.
+func TestHostileLinesAreGivenUpAfterStepsInProportionToTheirLength(t *testing.T) {
+	list, err := Compile(`$uri $upstream_response_time $upstream_status $host $status $uri`, "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*Format{Combined(), list} {
+		for _, part := range []string{" - [", " ", `1, `, ` - - [25/Nov/2026:00:46:12 +0000] `, " - - ", "1 : 1 200 ", "\\"} {
+			line := []byte(strings.Repeat(part, maxLine/len(part)))
+			m := matcher{Format: f, line: line, steps: f.budget(line), found: new(Record)}
+			if m.match(0, 0) {
+				t.Errorf("%q… fits", part)
+			}
+			if m.steps < -len(line) {
+				t.Errorf("%q…: %d steps over the budget", part, -m.steps)
 			}
 		}
 	}

@@ -24,18 +24,24 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 	}
 	at := len(p.head.text)
 	for i := range p.steps {
+		s := &p.steps[i]
 		if at > end {
 			return unsure
 		}
-		s := &p.steps[i]
 		rest := line[at:]
 		n := 0 // length of the variable's text
 		switch s.how {
+		case byCombined:
+			if n = c.combined(rest, r); n < 0 {
+				return unsure
+			}
 		case byStop:
 			if n = s.untilStop(rest); n < 0 {
 				return s.missed()
 			}
 			s.text(r, rest[:n:n])
+			at += n + len(s.behind.text)
+			continue
 		case byQuote:
 			if n = bytes.IndexByte(rest, '"'); n < 0 {
 				return s.missed()
@@ -54,6 +60,8 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 				return s.missed()
 			}
 			s.text(r, rest[:n:n])
+			at += n + len(s.behind.text)
+			continue
 		case byEnd:
 			if n = end - at; !s.whole(rest[:n]) {
 				return s.missed()
@@ -63,6 +71,8 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 			if n = s.list(rest, end-at, r); n < 0 {
 				return s.missed()
 			}
+			at += n + len(s.behind.text)
+			continue
 		case byDigits:
 			if n = s.digits(rest, r); n <= 0 {
 				return s.missed()
@@ -72,30 +82,24 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 				return s.missed()
 			}
 		case byStatus:
-			if len(rest) < 3 {
+			if n = s.status(rest, r); n < 0 {
 				return s.missed()
 			}
-			a, b, c := rest[0]-'0', rest[1]-'0', rest[2]-'0'
-			if a > 9 || b > 9 || c > 9 {
-				return s.missed()
-			}
-			if s.read == readStatus {
-				r.Status = int(a)*100 + int(b)*10 + int(c)
-			}
-			n = 3
 		case byLocal:
-			if !c.readLocal(rest, s.read, r) {
+			if n = c.readLocal(rest, s.read, r); n < 0 {
 				return s.missed()
 			}
-			n = localLen
 		case byISO:
-			if !c.readISO(rest, s.read, r) {
+			if n = c.readISO(rest, s.read, r); n < 0 {
 				return s.missed()
 			}
-			n = isoLen
 		}
 		at += n
-		if !s.behind.begins(line[at:]) {
+		if rest = line[at:]; s.behind.long || len(rest) < 8 {
+			if !s.behind.slowly(rest) {
+				return s.missed()
+			}
+		} else if load(rest)&s.behind.mask != s.behind.word {
 			return s.missed()
 		}
 		at += len(s.behind.text)
@@ -104,6 +108,21 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 		return fits
 	}
 	return unsure
+}
+
+// status reads three digits.
+func (s *step) status(rest []byte, r *Record) int {
+	if len(rest) < 3 {
+		return -1
+	}
+	a, b, c := rest[0]-'0', rest[1]-'0', rest[2]-'0'
+	if a > 9 || b > 9 || c > 9 {
+		return -1
+	}
+	if s.read == readStatus {
+		r.Status = int(a)*100 + int(b)*10 + int(c)
+	}
+	return 3
 }
 
 func (s *step) missed() outcome {
@@ -180,7 +199,7 @@ func (s *step) digits(rest []byte, r *Record) int {
 			return n
 		}
 	}
-	n := max(shapeLen(rest, digits), 0)
+	n := max(shapeLen(rest, s.shape), 0)
 	s.read.fill(r, rest[:n])
 	return n
 }

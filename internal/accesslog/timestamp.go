@@ -16,9 +16,6 @@ func unixISO(s []byte) int64 {
 // unixMsec reads $msec, "1795567572.123".
 func unixMsec(s []byte) int64 {
 	whole, _, _ := bytes.Cut(s, []byte{'.'})
-	if len(whole) > 0 && whole[0] == '-' {
-		return 0
-	}
 	return max(integer(whole), 0)
 }
 

@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// integer reads digits; -1 for none, and for more than any size has.
+// integer reads digits; -1 for none or "-", and for more than any size has.
 func integer(text []byte) int64 {
-	if len(text) == 0 || len(text) > 18 {
+	if len(text) == 0 || len(text) > 18 || text[0] == '-' {
 		return -1
 	}
 	n := int64(0)

@@ -84,7 +84,7 @@ func newLevel(b Baseline) level {
 	}
 	keep := 0.0
 	if between > noise {
-		keep = 1 - noise/between
+		keep = math.Max(1-tuneN*noise/between, 0)
 	}
 	for h := range raw {
 		l.Hours[h] = mean + keep*(raw[h]-mean)
@@ -114,29 +114,43 @@ var spreadScales = []int{1, 3, 6, 12, 30, 60, 120, 360}
 
 // spread is the largest, over block lengths, of (variance of the relative excess over what Poisson counts have) × length.
 func spread(b Baseline, l *level) float64 {
-	first := blockOf(b.From)
 	largest := 0.0
+	at := map[int]float64{}
 	for _, scale := range spreadScales {
 		if len(b.Blocks) < 8*scale {
 			break
 		}
-		var excess, square float64
-		for i := 0; i+scale <= len(b.Blocks); i += scale {
-			var k, mu float64
-			for j := i; j < i+scale; j++ {
-				if n := b.Blocks[j].Total; n > 0 {
-					k += float64(b.Blocks[j].Bad)
-					mu += float64(n) * l.at(first+int64(j))
-				}
-			}
-			excess += (k-mu)*(k-mu) - mu
-			square += mu * mu
-		}
-		if square > 0 {
-			largest = math.Max(largest, excess/square*float64(scale)*float64(blockSeconds))
-		}
+		v := relativeVariance(b, l, scale) * float64(scale) * float64(blockSeconds)
+		largest = math.Max(largest, v)
+		at[scale] = v
+	}
+	if at[120] > 0 && at[360] > at[120] {
+		grown := math.Min(at[360]/at[120], 2.4)
+		largest = math.Max(largest, at[360]*2/(3-grown))
 	}
 	return largest
+}
+
+// relativeVariance is the variance, beyond Poisson's, of the ratio of what is seen to what is expected in stretches of
+// so many blocks. By chance it may be negative.
+func relativeVariance(b Baseline, l *level, scale int) float64 {
+	first := blockOf(b.From)
+	var excess, square float64
+	for i := 0; i+scale <= len(b.Blocks); i += scale {
+		var k, mu float64
+		for j := i; j < i+scale; j++ {
+			if n := b.Blocks[j].Total; n > 0 {
+				k += float64(b.Blocks[j].Bad)
+				mu += float64(n) * l.at(first+int64(j))
+			}
+		}
+		excess += (k-mu)*(k-mu) - mu
+		square += mu * mu
+	}
+	if square == 0 {
+		return 0
+	}
+	return excess / square
 }
 
 func (c Count) plus(d Count) Count { return Count{Bad: c.Bad + d.Bad, Total: c.Total + d.Total} }

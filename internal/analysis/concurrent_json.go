@@ -3,21 +3,24 @@ package analysis
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 type savedConcurrent struct {
-	Options ConcurrentOptions              `json:"options"`
-	Wealth  [len(concurrentRatios)]float64 `json:"wealth"`
-	Begun   bool                           `json:"begun"`
-	Old     Count                          `json:"old"`
-	New     Count                          `json:"new"`
-	State   standing                       `json:"state"`
-	Alike   float64                        `json:"alike"`
+	Options ConcurrentOptions  `json:"options"`
+	Wealth  [len(bets)]float64 `json:"wealth"`
+	Entered float64            `json:"entered"`
+	Clumps  clumps             `json:"clumps"`
+	Old     Count              `json:"old"`
+	New     Count              `json:"new"`
+	Both    Count              `json:"both"`
+	State   standing           `json:"state"`
+	Begun   time.Time          `json:"begun"`
 }
 
 // MarshalJSON saves all that it knows.
 func (c *ConcurrentTest) MarshalJSON() ([]byte, error) {
-	return json.Marshal(savedConcurrent{c.options, c.wealth, c.begun, c.old, c.now, c.state, c.alike})
+	return json.Marshal(savedConcurrent{c.options, c.wealth, c.entered, c.clumps, c.old, c.now, c.both, c.state, c.begun})
 }
 
 // UnmarshalJSON restores it.
@@ -26,6 +29,6 @@ func (c *ConcurrentTest) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("restore a concurrent test: %w", err)
 	}
-	*c = ConcurrentTest{s.Options, s.Wealth, s.Begun, s.Old, s.New, s.State, s.Alike}
+	*c = ConcurrentTest{s.Options, s.Wealth, s.Entered, s.Clumps, s.Old, s.New, s.Both, s.State, s.Begun}
 	return nil
 }

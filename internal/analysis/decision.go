@@ -36,6 +36,16 @@ type weighed struct {
 	doubtful []string // suspicions of what would roll back: they may be chance, and they may not
 	missing  []string // required signals that no test says anything of
 	listed   []string // the rest that is worth a word
+	clues    []string // what only the new binary writes into the error log, too little for an alarm of its own
+}
+
+// maxClues are enough to know where to look.
+const maxClues = 3
+
+// clue tells whether a finding, which decides nothing, may say why others do.
+func (f Finding) clue() bool {
+	logged := f.Signal == Lua || f.Signal == Certificate || f.Signal == NewClass
+	return logged && f.State != Alarm && f.After.Bad > 0
 }
 
 func weigh(findings []Finding, p Policy) weighed {
@@ -47,6 +57,9 @@ func weigh(findings []Finding, p Policy) weighed {
 	for _, f := range findings {
 		told[f.Signal] = told[f.Signal] || f.State != TooLittle
 		action := p.Action(f.Signal)
+		if f.clue() && (f.State != Suspect || action == Rollback) && len(w.clues) < maxClues { // else it is listed
+			w.clues = append(w.clues, f.Words)
+		}
 		switch {
 		case f.State == Quiet || f.State == TooLittle:
 		case action == Ignore:

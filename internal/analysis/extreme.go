@@ -31,7 +31,11 @@ func gumbel(maxima []float64) (center, scale float64) {
 
 // evidence is what an excess is worth: needed at the limit, 1 at what the largest of the baseline leads to expect of
 // any watch, between and beyond them by the exponential tail that a Gumbel distribution has.
-func (t tail) evidence(excess, needed float64) float64 {
+func (t tail) evidence(w windowSum, needed float64) float64 {
+	if w.Bad <= w.Expected {
+		return 0
+	}
+	excess := w.excess(t.Noise)
 	usual := t.Center + t.Scale*math.Log(math.Max(t.Stretches, 1))
 	if excess <= usual || t.Limit <= usual || t.Limit >= never {
 		return 0

@@ -30,14 +30,14 @@ func (m *Monitor) sudden() Finding {
 	f := Finding{
 		Signal: m.options.Signal, Scope: m.options.Scope, Test: Guard,
 		State: m.states[1].told(m.blocks >= longest), Since: m.states[1].Since,
-		Before: m.level.Count, After: m.seen, Evidence: m.guard.evidence(), Needed: m.needed(),
+		Before: m.level.Count, After: m.seen, Evidence: m.guard.evidence(), Needed: m.guard.Needed,
 	}
 	worst := m.guard.worst()
 	sum, limit := m.guard.Sums[worst], m.guard.Limits[worst]
-	f.Power = power(limit.ratio(sum.Expected), time.Duration(windows[worst])*Block)
+	f.Power = power(limit.ratio(sum), time.Duration(windows[worst])*Block)
 	f.Words = fmt.Sprintf("%s in the last %s: %.0f, %s expected; the baseline's largest was %s times the expected, an alarm is %s times%s",
 		m.what(), time.Duration(windows[worst])*Block, sum.Bad, short(sum.Expected),
-		short(math.Exp(signedRoot(limit.Largest))), short(limit.ratio(sum.Expected)), m.reserve())
+		short(math.Exp(signedRoot(limit.Largest*sum.variance(limit.Noise)))), short(limit.ratio(sum)), m.reserve())
 	return f
 }
 
@@ -77,22 +77,27 @@ func (m *Monitor) visible() float64 {
 		}
 		return best*m.blocks >= need
 	}
+	return smallestRise(found) * m.allowance()
+}
+
+// smallestRise is the smallest factor that is found; +Inf if none is.
+func smallestRise(found func(rise float64) bool) float64 {
 	low, high := 1.0, 1e6
 	if !found(high) {
 		return math.Inf(1)
 	}
-	for range 50 {
+	for range 40 {
 		if middle := math.Sqrt(low * high); found(middle) {
 			high = middle
 		} else {
 			low = middle
 		}
 	}
-	return high * m.allowance()
+	return high
 }
 
 // allowance is what A allows above the baseline's level: the margin, and what the level is not known by.
-func (m *Monitor) allowance() float64 { return m.options.Margin * math.Exp(2*m.level.Known) }
+func (m *Monitor) allowance() float64 { return m.options.Margin * math.Exp(tuneZ*m.level.Known) }
 
 const blind = 1000 // a rise that is no rise any more, but everything
 
@@ -142,14 +147,15 @@ func thousands(n int64) string {
 
 // Finding tells how the new workers do against the old ones.
 func (c *ConcurrentTest) Finding() Finding {
-	value, needed := c.value(), 1/c.options.Alpha
+	value, needed, visible := c.value(), 1/c.options.Alpha, c.visible()
 	what := string(c.options.Signal)
 	if c.options.Scope != "" {
 		what += " of " + c.options.Scope
 	}
 	return Finding{
 		Signal: c.options.Signal, Scope: c.options.Scope, Test: Concurrent,
-		State: c.state.told(c.enough()), Since: c.state.Since, Before: c.old, After: c.now, Evidence: value, Needed: needed,
+		State: c.state.told(visible <= c.options.Enough), Since: c.state.Since, Before: c.old, After: c.now, Evidence: value, Needed: needed,
+		Power: power(visible, c.state.Last.Sub(c.begun)),
 		Words: fmt.Sprintf("%s: %s by new workers, %s by old ones at the same time; e-value %s of %s needed",
 			what, told(c.now), told(c.old), short(value), short(needed)),
 	}

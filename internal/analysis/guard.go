@@ -12,6 +12,7 @@ const longest = 90
 type guard struct {
 	Bad      [longest]float64        `json:"bad"`      // by block number modulo longest
 	Expected [longest]float64        `json:"expected"` // what the level leads to expect, the margin left out
+	Oldest   int64                   `json:"oldest"`   // since when blocks have been told without a gap as long as all windows
 	Newest   int64                   `json:"newest"`   // block number
 	Needed   float64                 `json:"needed"`   // evidence for an alarm
 	Limits   [len(windows)]tail      `json:"limits"`
@@ -24,15 +25,17 @@ type windowSum struct {
 	Expected float64 `json:"expected"`
 }
 
-// excess is how far a window is above what was expected: the squared logarithm of the ratio, in which noise of a
-// log-normal kind, and what a Poisson count has beyond that, falls off at least exponentially.
-func (w windowSum) excess() float64 {
-	const some = 0.5
+// some is added to counts before they are divided: a ratio to nothing is none.
+const some = 0.5
+
+// excess is how far a window is above what was expected: the squared logarithm of the ratio (in which log-normal noise
+// falls off exponentially, and Poisson counts faster), in units of the variance that it has by its size.
+func (w windowSum) excess(noise float64) float64 {
 	u := math.Log((w.Bad + some) / (w.Expected + some))
-	return u * math.Abs(u)
+	return u * math.Abs(u) / w.variance(noise)
 }
 
-func (w windowSum) ratio() float64 { return w.Bad / math.Max(w.Expected, 1e-9) }
+func (w windowSum) variance(noise float64) float64 { return noise + 1/(w.Expected+some) }
 
 // add counts into a block; one that is older than the longest window is lost to the guard.
 func (g *guard) add(block int64, bad, expected float64) {
@@ -56,7 +59,7 @@ func (g *guard) add(block int64, bad, expected float64) {
 func (g *guard) advance(block int64) {
 	if g.Newest == 0 || block-g.Newest >= longest {
 		g.Bad, g.Expected, g.Sums = [longest]float64{}, [longest]float64{}, [len(windows)]windowSum{}
-		g.Newest = max(block, g.Newest)
+		g.Oldest, g.Newest = block, block
 		return
 	}
 	for g.Newest < block {
@@ -73,9 +76,13 @@ func (g *guard) advance(block int64) {
 	}
 }
 
+// full tells whether a window has been filled; one that has not is another, shorter one.
+func (g *guard) full(window int) bool { return g.Newest-g.Oldest+1 >= int64(windows[window]) }
+
 // tail is what the maxima of stretches of the baseline say about larger ones: a Gumbel distribution by its
 // L-moments, and how many such stretches a watch has.
 type tail struct {
+	Noise     float64 `json:"noise"` // relative variance in windows of this length, beyond Poisson's
 	Center    float64 `json:"center"`
 	Scale     float64 `json:"scale"`
 	Limit     float64 `json:"limit"` // the excess that the watch reaches by chance with this window's share of α
@@ -102,6 +109,10 @@ func newGuard(b Baseline, l *level, alpha float64, watch float64) guard {
 	maxima := make([][]float64, len(windows))
 	var replay guard
 	first := blockOf(b.From)
+	var noise [len(windows)]float64
+	for w, long := range windows {
+		noise[w] = math.Max(relativeVariance(b, l, long), 0)
+	}
 	for i, c := range b.Blocks {
 		block := first + int64(i)
 		replay.advance(block)
@@ -113,18 +124,27 @@ func newGuard(b Baseline, l *level, alpha float64, watch float64) guard {
 			break
 		}
 		for w := range windows {
-			y := replay.Sums[w].excess()
-			if i%length == 0 {
-				maxima[w] = append(maxima[w], y)
-			} else if y > maxima[w][stretch] {
-				maxima[w][stretch] = y
+			if len(maxima[w]) <= stretch {
+				maxima[w] = append(maxima[w], 0)
+			}
+			if replay.full(w) {
+				maxima[w][stretch] = math.Max(maxima[w][stretch], replay.Sums[w].excess(noise[w]))
 			}
 		}
 	}
 	far := newReach(count, watch/float64(length)).of(alpha / float64(len(windows)))
 	for i := range g.Limits {
 		g.Limits[i] = newTail(maxima[i])
+		g.Limits[i].Noise = noise[i]
 		g.Limits[i].Stretches = watch / float64(length)
+	}
+	// The widest scale goes for all windows (eight maxima alone may happen to lie close together).
+	widest := 0.0
+	for i := range g.Limits {
+		widest += g.Limits[i].Scale / float64(len(windows))
+	}
+	for i := range g.Limits {
+		g.Limits[i].Scale = math.Max(g.Limits[i].Scale, widest)
 		g.Limits[i].Limit = g.Limits[i].Center + far*g.Limits[i].Scale
 	}
 	return g
@@ -135,7 +155,9 @@ func newGuard(b Baseline, l *level, alpha float64, watch float64) guard {
 func (g *guard) evidence() float64 {
 	most := 0.0
 	for i := range windows {
-		most = math.Max(most, g.Limits[i].evidence(g.Sums[i].excess(), g.Needed))
+		if g.full(i) {
+			most = math.Max(most, g.Limits[i].evidence(g.Sums[i], g.Needed))
+		}
 	}
 	return most
 }
@@ -144,7 +166,7 @@ func (g *guard) evidence() float64 {
 func (g *guard) worst() int {
 	worst, most := 0, math.Inf(-1)
 	for i := range windows {
-		if x := g.Sums[i].excess() - g.Limits[i].Limit; x > most {
+		if x := g.Sums[i].excess(g.Limits[i].Noise) / math.Max(g.Limits[i].Limit, 1e-9); g.full(i) && x > most {
 			worst, most = i, x
 		}
 	}
@@ -152,9 +174,8 @@ func (g *guard) worst() int {
 }
 
 // ratio is the ratio to the expected at which a window alarms.
-func (t tail) ratio(expected float64) float64 {
-	const some = 0.5
-	return (math.Exp(signedRoot(t.Limit))*(expected+some) - some) / math.Max(expected, 1e-9)
+func (t tail) ratio(w windowSum) float64 {
+	return (math.Exp(signedRoot(t.Limit*w.variance(t.Noise)))*(w.Expected+some) - some) / math.Max(w.Expected, 1e-9)
 }
 
 func signedRoot(x float64) float64 { return math.Copysign(math.Sqrt(math.Abs(x)), x) }

@@ -31,7 +31,7 @@ func Judge(e Evidence, p Policy) Decision {
 	bad, hard := e.faults()
 	switch bad, missing := slices.Concat(bad, shares.worse, found.fail), slices.Concat(e.gaps(p), shares.doubtful, found.missing, found.doubtful); {
 	case len(bad) > 0:
-		d.Verdict, d.Hard, d.Why = Fail, hard || found.hard, slices.Concat(bad, found.warned)
+		d.Verdict, d.Hard, d.Why = Fail, hard || found.hard, slices.Concat(bad, found.clues, found.warned)
 	case len(missing) > 0:
 		d.Verdict, d.Why = Inconclusive, slices.Concat(missing, found.warned)
 	case len(found.warned) > 0:

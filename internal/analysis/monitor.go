@@ -63,7 +63,7 @@ type Monitor struct {
 // the monitor speaks, and its findings say so.
 func NewMonitor(b Baseline, o MonitorOptions) *Monitor {
 	m := &Monitor{options: o.withDefaults(), level: newLevel(b)}
-	m.guard = newGuard(b, &m.level, m.options.Alpha/2, m.watchBlocks())
+	m.guard = newGuard(b, &m.level, m.options.Alpha*guardShare, m.watchBlocks())
 	m.doubt = backtest(b, m)
 	return m
 }
@@ -88,7 +88,7 @@ func (m *Monitor) Add(at time.Time, c Count) {
 	m.newest = max(m.newest, block) // over a gap; nothing is pending any more
 	m.seen = m.seen.plus(c)
 	m.pending[block%open] = m.pending[block%open].plus(c)
-	m.guard.add(block, float64(c.Bad), float64(c.Total)*m.level.at(block))
+	m.guard.add(block, float64(c.Bad), m.most(block, c))
 	m.judge()
 }
 
@@ -109,13 +109,13 @@ func (m *Monitor) settle(block int64) {
 
 // most is the most that is no fault.
 func (m *Monitor) most(block int64, c Count) float64 {
-	return float64(c.Total) * m.level.at(block) * m.options.Margin * math.Exp(2*m.level.Known)
+	return float64(c.Total) * m.level.at(block) * m.allowance()
 }
 
 // shape is the r of the negative binomial of one block: so that long sums vary as the baseline's did.
 func (m *Monitor) shape() float64 {
 	const smallest = 1e-3 // seconds: no log is perfectly Poisson
-	return float64(blockSeconds) / math.Max(1.25*m.level.Spread*m.doubt.Factor, smallest)
+	return float64(blockSeconds) / math.Max(tuneC*m.level.Spread*m.doubt.Factor, smallest)
 }
 
 // wealth is A's e-value, the blocks that may still grow included.
@@ -136,11 +136,14 @@ func (m *Monitor) wealth() float64 {
 func (m *Monitor) judge() {
 	at := blockTime(m.newest)
 	m.states[0].move(m.wealth(), m.needed(), at)
-	m.states[1].move(m.guard.evidence(), m.needed(), at)
+	m.states[1].move(m.guard.evidence(), m.guard.Needed, at)
 }
 
-// needed is the evidence for an alarm: A and B have half of alpha each.
-func (m *Monitor) needed() float64 { return 2 / m.options.Alpha }
+// guardShare is B's part of alpha: an outage is far beyond any limit, and A finds the rest sooner with more.
+var guardShare = tuneG
+
+// needed is the evidence for A's alarm.
+func (m *Monitor) needed() float64 { return 1 / ((1 - guardShare) * m.options.Alpha) }
 
 // Alarmed tells cheaply whether one of its findings is an alarm.
 func (m *Monitor) Alarmed() bool { return m.states[0].State == Alarm || m.states[1].State == Alarm }

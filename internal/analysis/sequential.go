@@ -24,6 +24,7 @@ func (s *sequential) bet(k, mu, shape, entry float64) {
 	if !s.Begun {
 		s.Begun, entry = true, entry+atSwap
 	}
+	k = math.Min(k, tuneK*mu+3*math.Sqrt(mu))
 	for i, ratio := range ratios {
 		w := s.Wealth[i] + entry/float64(len(ratios))
 		g := ratio * (shape + mu) / (shape + ratio*mu)

@@ -10,10 +10,12 @@ import (
 type standing struct {
 	State State     `json:"state"`
 	Since time.Time `json:"since,omitzero"`
-	Best  float64   `json:"best"` // the most evidence there was
+	Last  time.Time `json:"last,omitzero"` // when it was last looked at
+	Best  float64   `json:"best"`          // the most evidence there was
 }
 
 func (s *standing) move(evidence, needed float64, at time.Time) {
+	s.Last = at
 	s.Best = math.Max(s.Best, evidence)
 	next := s.State
 	switch half := math.Sqrt(needed); {

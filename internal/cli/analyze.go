@@ -84,7 +84,7 @@ func (a *app) analyze(ctx context.Context, flags analyzeFlags, args []string) er
 	switch *r.Verdict {
 	case analysis.Pass:
 		return nil
-	case analysis.Fail:
+	case analysis.Fail, analysis.Degraded:
 		return &Error{CodeChanges, errors.New("after is worse than before"), ""}
 	}
 	return &Error{CodeInconclusive, errors.New("there is no saying whether after is worse"), "more logs of both periods tell more"}
@@ -135,12 +135,12 @@ func (a *app) analyzed(ctx context.Context, flags analyzeFlags, asked periods, e
 		if len(spans) == 2 && asked.files == nil && spans[0].to.After(spans[1].from) && spans[1].to.After(spans[0].from) {
 			return nil, failf(CodeUsage, "", "--error-log: both periods are of one time, so that error-log lines cannot be told apart")
 		}
-		classes, err := errorClasses(errorLogs, spans)
+		logs, err := readErrorLogs(errorLogs, spans)
 		if err != nil {
 			return nil, err
 		}
 		for i := range inputs {
-			inputs[i].Errors = classes[i]
+			inputs[i].Errors = logs[i]
 		}
 	}
 	return report.New(options, inputs...), nil

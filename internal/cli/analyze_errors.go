@@ -14,33 +14,26 @@ import (
 	"graft/internal/report"
 )
 
-// errorClasses counts the entries of error logs by class, for each period, those of no period left out.
-func errorClasses(files []string, spans []stretch) ([]map[string]*report.ErrorClass, error) {
-	classes := make([]map[string]*report.ErrorClass, len(spans))
-	for i := range classes {
-		classes[i] = make(map[string]*report.ErrorClass)
-	}
-	count := func(l accesslog.ErrorLine) {
-		for i, span := range spans {
-			if !span.holds(l.Time) {
-				continue
-			}
-			class := accesslog.ClassOf(l)
-			c := classes[i][class.ID]
-			if c == nil {
-				c = &report.ErrorClass{ID: class.ID, Kind: class.Kind, Level: string(l.Level), Template: class.Template, Sample: l.Message}
-				classes[i][class.ID] = c
-			}
-			c.After++
-			return
-		}
+// readErrorLogs counts the entries of error logs for each period, those of no period left out.
+func readErrorLogs(files []string, spans []stretch) ([]*report.ErrorLog, error) {
+	logs := make([]*report.ErrorLog, len(spans))
+	for i := range logs {
+		logs[i] = new(report.ErrorLog)
 	}
 	for _, name := range files {
-		if err := readErrorLog(name, count); err != nil {
+		err := readErrorLog(name, func(l accesslog.ErrorLine) {
+			for i, span := range spans {
+				if span.holds(l.Time) {
+					logs[i].Add(l)
+					return
+				}
+			}
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
-	return classes, nil
+	return logs, nil
 }
 
 // readErrorLog hands over the entries of a plain or gzip file. One without a single entry is told: it is no error log.

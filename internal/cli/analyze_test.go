@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +62,11 @@ type analyzed struct {
 			Name string
 			N    int64
 		}
-		Time *struct{ N int64 } `json:"request_time"`
+		Bytes int64
+		Time  *struct {
+			N             int64
+			P50, P95, P99 float64
+		} `json:"request_time"`
 	}
 	FailingURIs []struct {
 		URI           string
@@ -301,4 +308,92 @@ func TestAnalyzeOfARealSitesLog(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	analyze(t, nil, "--after", "2015-05-20", log, "--detailed-exitcode").wants(t, 9, "inconclusive", "too little")
+}
+
+// mawkReport is the same report by other means: classes, 499, URIs by 5xx, and the request times sorted.
+const mawkReport = `{
+	split($0, part, "\""); split(part[3], after, " "); split(part[2], request, " ");
+	status = after[1]; n++; class[substr(status, 1, 1)]++; bytes += after[2];
+	if (status == 499) closed++;
+	if (status >= 500) { uri = request[2]; sub(/\?.*/, "", uri); failing[uri]++ }
+	split(part[7], times, " "); print times[1] | "sort -n > " sorted;
+}
+END {
+	close("sort -n > " sorted);
+	printf "requests %d\nbytes %d\n2xx %d\n3xx %d\n4xx %d\n499 %d\n5xx %d\n", n, bytes, class[2], class[3], class[4] - closed, closed, class[5];
+	for (uri in failing) printf "uri %s %d\n", uri, failing[uri];
+	while ((getline t < sorted) > 0) time[++k] = t;
+	printf "p50 %.3f\np95 %.3f\np99 %.3f\n", time[int(k * .5 + .999999)], time[int(k * .95 + .999999)], time[int(k * .99 + .999999)];
+}`
+
+func TestAnalyzeAgreesWithMawkHoweverManyRead(t *testing.T) {
+	mawk, err := exec.LookPath("mawk")
+	if err != nil {
+		t.Skipf("SKIPPED, not tested: %v", err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var all []byte
+	var files []string
+	for n := range 6 {
+		var b bytes.Buffer
+		for i := range 5000 {
+			at := monday.Add(time.Duration(n)*time.Hour + time.Duration(i)*700*time.Millisecond)
+			uri := fmt.Sprintf("/part%d/%d?q=%d", random.IntN(9), random.IntN(3), i)
+			status := []int{200, 200, 200, 204, 304, 301, 404, 400, 499, 500, 502, 503}[random.IntN(12)]
+			fmt.Fprintf(&b, "10.0.0.1 - - [%s] \"GET %s HTTP/1.1\" %d %d \"-\" \"agent\" %.3f %.3f\n",
+				at.Format("02/Jan/2006:15:04:05 -0700"), uri, status, random.IntN(100_000), math.Exp(random.NormFloat64()*2-2), 0.001)
+		}
+		all = append(all, b.Bytes()...)
+		if n%2 == 0 {
+			files = append(files, file(t, fmt.Sprintf("access.log.%d.gz", n), gzipped(b.Bytes())))
+		} else {
+			files = append(files, file(t, fmt.Sprintf("access.log.%d", n), b.Bytes()))
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), mawk, "-v", "sorted="+filepath.Join(t.TempDir(), "sorted"), mawkReport)
+	cmd.Stdin = bytes.NewReader(all)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{}
+	uris := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		n, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[strings.Join(fields[:len(fields)-1], " ")] = n
+		if fields[0] == "uri" {
+			uris++
+		}
+	}
+
+	one := analyze(t, nil, append(files, "-o", "json", "--parallel", "1")...)
+	several := analyze(t, nil, append(files, "-o", "json", "--parallel", "5")...)
+	if one.code != 0 || one.stdout != several.stdout {
+		t.Errorf("one goroutine and five come to different reports: %s%s", one, several)
+	}
+	a := one.analyzed(t)
+	got := map[string]float64{"requests": float64(a.Periods[0].Requests), "bytes": float64(a.Periods[0].Bytes)}
+	for _, s := range a.Periods[0].Statuses {
+		got[s.Name] = float64(s.N)
+	}
+	for _, u := range a.FailingURIs {
+		got["uri "+u.URI] = float64(u.After)
+	}
+	for name, n := range want {
+		switch {
+		case name == "p50" || name == "p95" || name == "p99":
+		case strings.HasPrefix(name, "uri ") && got[name] == 0 && len(a.FailingURIs) == 20 && uris > 20: // not among the first
+		case got[name] != n:
+			t.Errorf("%s: %g, mawk says %g", name, got[name], n)
+		}
+	}
+	for name, ms := range map[string]float64{"p50": a.Periods[0].Time.P50, "p95": a.Periods[0].Time.P95, "p99": a.Periods[0].Time.P99} {
+		if exact := 1000 * want[name]; math.Abs(ms-exact) > exact/128+1e-6 {
+			t.Errorf("%s: %g ms, mawk says %g", name, ms, exact)
+		}
+	}
 }

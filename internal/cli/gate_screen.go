@@ -45,7 +45,7 @@ func progress(g migrate.Gate) string {
 }
 
 var stateWords = map[analysis.State]string{
-	analysis.Alarm: "alarm", analysis.Suspect: "suspect", analysis.Quiet: "quiet", analysis.TooLittle: "too little",
+	analysis.Alarm: "alarm", analysis.Suspect: "suspect", analysis.Quiet: "quiet", analysis.TooLittle: "too few",
 }
 
 // showFindings shows the worst first, all that speak against the new binary, and of the others a few that

@@ -129,7 +129,7 @@ func appendLine(b []byte, rng *rand.Rand, stamp string, pid bool) []byte {
 	if _, ms, ok := strings.Cut(a.uri, "ms="); ok {
 		ms, _, _ = strings.Cut(ms, "&")
 		took, _ = strconv.Atoi(ms)
-		took += 1 + int(2*rng.ExpFloat64())
+		took += 1 + int(20*rng.ExpFloat64()) // that host had more to do than this one has
 		proxied = true
 	}
 	if a.patience > 0 {

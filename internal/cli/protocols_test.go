@@ -52,10 +52,22 @@ func TestMigrateUnderProbesOfEveryProtocol(t *testing.T) {
 			tr.names, tr.loads = append(tr.names, name+", "+string(mode)), append(tr.loads, running)
 		}
 	}
+	quic := newTraffic(t)
+	quic.add("HTTP/3, connect", h.inst.URLs()["HTTP/3"], probe.Load{Mode: probe.Connect, Rate: 50, Timeout: time.Second})
 	tr.warm()
+	quic.warm()
 	h.must(0, with("apply", h.plan(other))...)
 	h.phase("finished")
 	tr.lostNothing()
+	h.eventually("HTTP/3 is answered again", func() bool {
+		before := quic.loads[0].Tally()
+		time.Sleep(100 * time.Millisecond)
+		after := quic.loads[0].Tally()
+		return after.Fates[probe.OK] >= before.Fates[probe.OK]+3 && after.Lost() == before.Lost()
+	})
+	quic.stop()
+	tally := quic.loads[0].Wait()
+	t.Logf("HTTP/3: %d requests, %d lost: %v", tally.Requests, tally.Lost(), tally.Fates)
 }
 
 func TestProbeCommandSpeaksEveryProtocol(t *testing.T) {

@@ -190,7 +190,9 @@ func (p *probing) run(ctx context.Context, due time.Time, interval time.Duration
 			timer.Stop()
 			return
 		}
-		fate := p.try(context.WithoutCancel(ctx))
+		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.patience())
+		fate := p.try(patient)
+		cancel()
 		now := time.Now()
 		if due = due.Add(interval); due.Before(now) { // a pace missed is not made up for
 			due = now
@@ -201,6 +203,15 @@ func (p *probing) run(ctx context.Context, due time.Time, interval time.Duration
 			due = now.Add(failurePause)
 		}
 	}
+}
+
+// patience is how long an answer may take. That of QUIC is short: where its packets go to a process that
+// does not know the connection, nothing comes at all, and a client's fallback to TCP does not wait longer.
+func (p *probing) patience() time.Duration {
+	if p.target.Protocol == probe.OverHTTP3 {
+		return 2 * time.Second
+	}
+	return 10 * time.Second
 }
 
 // try sends one request and takes its answer in.
@@ -242,7 +253,7 @@ func (p *probing) drop() {
 }
 
 func (p *probing) add(a probe.Answer) {
-	shared := p.target.Protocol == probe.OverHTTP3 && !p.sides.alone()
+	shared := p.target.Protocol == probe.OverHTTP3 && p.sides.twoMasters()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fates[a.Fate]++

@@ -25,6 +25,7 @@ type sides struct {
 	looked time.Time // at the workers
 	young  []int     // pids of the new workers
 	aged   []int     // pids of the old workers that accept
+	both   bool      // the old master lives
 	rested time.Time // the kernel is not asked before
 	hunted time.Time // the last hunt
 }
@@ -46,12 +47,13 @@ func newSides(cfg Config) (*sides, error) {
 
 func (s *sides) close() { s.owners.Close() }
 
-// alone tells whether only the new binary accepts.
-func (s *sides) alone() bool {
+// twoMasters tells whether the old master lives, whose QUIC sockets stay in the kernel's choice: without
+// workers, too.
+func (s *sides) twoMasters() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.look()
-	return len(s.aged) == 0
+	return s.both
 }
 
 // of is whose the answer is. before is the Server header of the old binary, "" if it is not known.
@@ -105,19 +107,21 @@ func (s *sides) look() {
 		return
 	}
 	s.looked = time.Now()
-	s.young, s.aged = s.accepting(s.new), s.accepting(s.old)
+	s.young, _ = s.accepting(s.new)
+	s.aged, s.both = s.accepting(s.old)
 }
 
-func (s *sides) accepting(master nginx.Process) (pids []int) {
+// accepting are a master's workers that accept, and whether the master lives.
+func (s *sides) accepting(master nginx.Process) (pids []int, lives bool) {
 	if master.PID == 0 {
-		return nil
+		return nil, false
 	}
 	tree, err := nginx.ReadTree(s.fs, master.PID)
 	if err != nil || tree.Master != master {
-		return nil
+		return nil, false
 	}
 	for _, w := range tree.Accepting() {
 		pids = append(pids, w.PID)
 	}
-	return pids
+	return pids, true
 }

@@ -80,6 +80,7 @@ type Engine struct {
 	settled              time.Time // when settling began
 	guards               guards
 	phase                Phase
+	seen                 Seen // last
 
 	mu     sync.Mutex // guards shown alone: other commands ask for it meanwhile
 	shown  Status
@@ -156,6 +157,7 @@ func (e *Engine) Run(ctx context.Context) (Outcome, error) {
 		if err != nil {
 			return Outcome{Phase: Halted}, err
 		}
+		e.seen = seen
 		e.share(seen)
 		if phase, _ := seen.Phase(); phase != e.phase {
 			e.phase = phase

@@ -85,30 +85,42 @@ func (e *Engine) obey() error {
 		if err := e.note("", stepAsk, journal.Observed, order); err != nil {
 			return err
 		}
+		if err := e.carryOrder(order); err != nil {
+			return err
+		}
+		e.share(e.seen) // whoever asked is shown what came of it
 	}
 	if order.done != nil {
 		order.done <- refused // it has room for one
 	}
-	if refused != nil {
-		return nil
-	}
+	return nil
+}
+
+// carryOrder does what an order says.
+func (e *Engine) carryOrder(order Order) error {
 	switch order.Do {
 	case OrderRollback:
 		if e.intent.Goal != RolledBack {
 			return e.turn("the operator asked for it")
 		}
+		return nil
 	case OrderFinish:
 		if e.intent.Goal != RolledBack {
 			e.intent.Goal, e.forced = Finished, true
 		}
+		return nil
 	case OrderPass:
 		e.forced = true
+		return nil
 	case OrderPause:
 		e.gates.Paused = &Pause{Since: time.Now().UTC(), By: order.By, Reason: order.Reason, NoRollback: order.NoRollback}
 	case OrderContinue:
 		e.gates.Paused = nil
 	case OrderExtend:
 		e.gates.of(e.phase).Extended += order.Length
+	}
+	if e.gate != nil {
+		e.gate.rest = e.restAt(time.Now())
 	}
 	return e.gates.save()
 }

@@ -33,6 +33,7 @@ http {
     uwsgi_temp_path temp/uwsgi; scgi_temp_path temp/scgi;
     ssl_certificate cert.pem; ssl_certificate_key key.pem;
     http2 on;
+    keepalive_timeout 3s; # so long a worker that leaves keeps QUIC connections whose client it does not hear
     server {
         listen 127.0.0.1:{{.Port "http"}};
         listen 127.0.0.1:{{.Port "https"}} ssl;

@@ -15,7 +15,8 @@ type judged struct {
 }
 
 // judge replays after against before as a gate would have seen it, block by block.
-func (r *Report) judge(before, after *traffic.Overview, o Options) {
+func (r *Report) judge(old, now *Input, o Options) {
+	before, after := old.Counts, now.Counts
 	for i, side := range []*traffic.Overview{before, after} {
 		if _, _, ok := side.Span(); !ok {
 			verdict := analysis.Inconclusive
@@ -44,6 +45,7 @@ func (r *Report) judge(before, after *traffic.Overview, o Options) {
 			Signal: s.signal, Alpha: alpha[s.signal], Margin: o.Margin,
 		})...)
 	}
+	r.Findings = append(r.Findings, old.Errors.against(now.Errors, r.Periods[0].span(), r.Periods[1].span())...)
 	verdict, why := conclude(r.Findings)
 	r.Verdict, r.Why = &verdict, why
 }
@@ -134,13 +136,15 @@ func sideBySide(old, now analysis.Baseline, o analysis.ConcurrentOptions) analys
 	return c.Finding()
 }
 
-// conclude is the verdict: one alarm fails; to pass, the tests of 5xx must have seen enough, and nothing may be
-// in doubt.
+// conclude is the verdict: one alarm fails; one of the error log alone, where nothing that clients see is worse, is
+// degraded. To pass, the tests of 5xx must have seen enough, and nothing may be in doubt.
 func conclude(findings []analysis.Finding) (analysis.Verdict, []string) {
-	var alarms, doubts, lacks []string
+	var alarms, warnings, doubts, lacks []string
 	named := make(map[analysis.Signal]bool)
 	for _, f := range findings {
 		switch {
+		case f.State == analysis.Alarm && warns(f):
+			warnings = append(warnings, f.Words)
 		case f.State == analysis.Alarm && named[f.Signal]: // by the other test
 		case f.State == analysis.Alarm:
 			named[f.Signal] = true
@@ -156,11 +160,18 @@ func conclude(findings []analysis.Finding) (analysis.Verdict, []string) {
 	}
 	switch {
 	case len(alarms) > 0:
-		return analysis.Fail, alarms
+		return analysis.Fail, append(alarms, warnings...)
+	case len(warnings) > 0:
+		return analysis.Degraded, warnings
 	case len(doubts) > 0:
 		return analysis.Inconclusive, doubts
 	case len(lacks) > 0 || len(findings) == 0:
 		return analysis.Inconclusive, lacks
 	}
 	return analysis.Pass, []string{"no signal is worse than before"}
+}
+
+// warns tells whether a finding is of the classes of the error log that are new.
+func warns(f analysis.Finding) bool {
+	return f.Test == analysis.Rule && f.Signal != analysis.WorkerExits
 }

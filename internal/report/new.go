@@ -32,12 +32,12 @@ func New(o Options, periods ...*Input) *Report {
 	before := &Input{Counts: new(traffic.Overview)}
 	if len(periods) == 2 {
 		before = periods[0]
-		r.judge(before.Counts, after.Counts, o)
+		r.judge(before, after, o)
 	}
 	r.FailingURIs = failing(&before.Counts.Failing, &after.Counts.Failing)
 	r.Hosts = groups(&before.Counts.Hosts, &after.Counts.Hosts, len(periods) == 2)
 	r.Paths = groups(&before.Counts.Paths, &after.Counts.Paths, len(periods) == 2)
-	r.ErrorLog = errorClasses(before.Errors, after.Errors)
+	r.ErrorLog = grown(before.Errors, after.Errors)
 	return r
 }
 
@@ -106,30 +106,4 @@ func failing(before, after *traffic.Failing) []URI {
 		return cmp.Or(cmp.Compare(b.After, a.After), cmp.Compare(b.Before, a.Before), strings.Compare(a.URI, b.URI))
 	})
 	return list[:min(len(list), mostURIs)]
-}
-
-// errorClasses are those of both, the ones that grew most first.
-func errorClasses(before, after map[string]*ErrorClass) []ErrorClass {
-	if before == nil && after == nil {
-		return nil
-	}
-	list := []ErrorClass{}
-	for id, c := range after {
-		both := *c
-		if was := before[id]; was != nil {
-			both.Before = was.After
-		}
-		list = append(list, both)
-	}
-	for id, c := range before {
-		if after[id] == nil {
-			gone := *c
-			gone.Before, gone.After = c.After, 0
-			list = append(list, gone)
-		}
-	}
-	slices.SortFunc(list, func(a, b ErrorClass) int {
-		return cmp.Or(cmp.Compare(b.After-b.Before, a.After-a.Before), cmp.Compare(b.After, a.After), strings.Compare(a.ID, b.ID))
-	})
-	return list
 }

@@ -120,13 +120,17 @@ type ErrorClass struct {
 	Before   int64  `json:"before"`
 	After    int64  `json:"after"`
 	Sample   string `json:"sample,omitempty"` // a line of it
+
+	seconds int64 // different ones in which the period had it
+	last    int64
+	first   time.Time
 }
 
 // Input is what was read of one period.
 type Input struct {
 	Name   string
 	Counts *traffic.Overview
-	Errors map[string]*ErrorClass // by ID; only After counts; nil: no error log was given
+	Errors *ErrorLog // nil: none was given
 }
 
 // Options say how the periods are compared.

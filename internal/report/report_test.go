@@ -52,12 +52,12 @@ var (
 )
 
 func input(name string, o *traffic.Overview) *Input {
-	return &Input{
-		Name: name, Counts: o,
-		Errors: map[string]*ErrorClass{
-			"a" + name: {ID: "a" + name, Kind: "other", Level: "error", Template: "no " + hostile, After: 3, Sample: hostile},
-		},
+	from, _, _ := o.Span()
+	log := new(ErrorLog)
+	for i := range 3 {
+		log.Add(accesslog.ErrorLine{Time: from.Add(time.Duration(i) * time.Second), Level: accesslog.Error, Message: "no " + name + hostile})
 	}
+	return &Input{Name: name, Counts: o, Errors: log}
 }
 
 func worse() *Report {
@@ -119,6 +119,47 @@ func TestTooLittleIsInconclusive(t *testing.T) {
 	r = New(Options{}, input("before", new(traffic.Overview)), input("after", new(traffic.Overview)))
 	if *r.Verdict != analysis.Inconclusive || len(r.Why) == 0 {
 		t.Errorf("of nothing: verdict %v: %q", *r.Verdict, r.Why)
+	}
+}
+
+func TestTheErrorLogTellsOfCrashesAndOfWhatIsNew(t *testing.T) {
+	line := func(at time.Time, level accesslog.Level, message string) accesslog.ErrorLine {
+		return accesslog.ErrorLine{Time: at, Level: level, Message: message}
+	}
+	like := func() (before, after *Input) {
+		before, after = &Input{Name: "before", Counts: site(monday, 6, 5, 40), Errors: new(ErrorLog)}, &Input{Name: "after", Counts: site(tuesday, 3, 5, 40), Errors: new(ErrorLog)}
+		before.Errors.Add(line(monday, accesslog.Error, `open() "/x" failed (2: No such file or directory)`))
+		after.Errors.Add(line(tuesday, accesslog.Error, `open() "/y" failed (2: No such file or directory)`))
+		return before, after
+	}
+	before, after := like()
+	r := New(Options{}, before, after)
+	if *r.Verdict != analysis.Pass || len(r.ErrorLog) != 1 || r.ErrorLog[0].Before != 1 || r.ErrorLog[0].After != 1 {
+		t.Errorf("as before: %v %q %+v", *r.Verdict, r.Why, r.ErrorLog)
+	}
+
+	before, after = like()
+	after.Errors.Add(line(tuesday.Add(time.Minute), accesslog.Alert, "worker process 12 exited on signal 11"))
+	r = New(Options{}, before, after)
+	if *r.Verdict != analysis.Fail || !strings.Contains(r.Why[0], "exited on signal 11") {
+		t.Errorf("a crash: %v %q", *r.Verdict, r.Why)
+	}
+
+	before, after = like()
+	for i := range 30 {
+		after.Errors.Add(line(tuesday.Add(time.Duration(i)*time.Minute), accesslog.Error,
+			`lua entry thread aborted: runtime error: /etc/nginx/shop.lua:7: attempt to index a nil value`))
+	}
+	r = New(Options{}, before, after)
+	if *r.Verdict != analysis.Degraded || !strings.Contains(r.Why[0], "shop.lua") || r.ErrorLog[0].Kind != accesslog.KindLua || r.ErrorLog[0].After != 30 {
+		t.Errorf("a Lua error: %v %q %+v", *r.Verdict, r.Why, r.ErrorLog)
+	}
+
+	before, after = like()
+	before.Errors = new(ErrorLog) // of the time before there is no log: then nothing is known to be new
+	after.Errors.Add(line(tuesday, accesslog.Crit, "something"))
+	if r = New(Options{}, before, after); *r.Verdict != analysis.Pass {
+		t.Errorf("nothing known: %v %q", *r.Verdict, r.Why)
 	}
 }
 

@@ -114,6 +114,8 @@ func (r *Report) Headline() string {
 	switch r.Verdict.String() {
 	case "fail":
 		what = "after is worse than before"
+	case "degraded":
+		what = "what clients see is no worse after than before, and the error log is"
 	case "inconclusive":
 		what = "there is no saying whether after is worse"
 	}

@@ -34,3 +34,5 @@ func timeline(s *traffic.Series, seconds int64) []Point {
 	})
 	return points
 }
+
+func (p *Period) span() time.Duration { return p.To.Sub(p.From) }

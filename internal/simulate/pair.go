@@ -23,6 +23,9 @@ type pair struct {
 func pairs() []pair {
 	all := worlds()
 	iid, ar, hard := all[0], all[1], all[3]
+	twice, slow := ar, ar
+	twice.rps = 200
+	slow.share, slow.sd = 0.05, 0.2
 	return []pair{
 		{name: "iid", tells: "independent errors, half of the requests each", world: iid, part: 0.5},
 		{name: "ar", tells: "common noise as in ar", world: ar, part: 0.5},
@@ -30,6 +33,8 @@ func pairs() []pair {
 		{name: "uneven", tells: "ar, the new workers get a fifth, and that wanders", world: ar, part: 0.2, wander: 0.5},
 		{name: "clumps", tells: "ar, errors in clumps of one connection (geometric, mean 4)", world: ar, part: 0.5, clump: 4},
 		{name: "heavy clumps", tells: "ar, clumps with a heavy tail (Pareto 1.8, at least 2), a third to the new", world: ar, part: 0.33, clump: 4.5, tail: 1.8, untuned: true},
+		{name: "100 rps each", tells: "ar, 200 requests a second, half of them each", world: twice, part: 0.5},
+		{name: "latency", tells: "requests slower than the p95 before: 5 %, noise as in ar with sd 0.2", world: slow, part: 0.5},
 		{name: "apart", tells: "ar, and each side has noise of its own besides (sd 0.15)", world: ar, part: 0.5, apart: 0.15, untuned: true},
 	}
 }

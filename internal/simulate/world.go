@@ -32,7 +32,10 @@ type world struct {
 	stepSD  float64 // … each drawn with this sd of its logarithm
 	clumps  float64 // times an hour at which an upstream restarts: a heavy-tailed number of errors in 20 to 60 s
 	batch   bool    // a job at about two each night makes half an hour ×8; its begin wanders
-	untuned bool    // written down before the tests were first run on any world, and nothing was tuned on it
+	regimes bool    // the noise's sd changes every few hours between 0.2 and 1
+	dips    bool    // about every twenty minutes, ten to twenty seconds of a median of ×20 (log-normal, sd 0.7)
+	weekend bool    // the baseline is a weekend: half the watch's traffic, and two thirds of its share
+	untuned bool    // written down before a test was run on it, and nothing was changed for it afterwards
 }
 
 // The worlds of the table.
@@ -48,22 +51,30 @@ func worlds() []world {
 	hard.sd, hard.tau, hard.bursts = 0.8, 30, 6
 
 	stepped := ar
-	stepped.name, stepped.tells, stepped.untuned = "steps", "ar with sd 0.3, and three deployments a day that move the level (log-normal, sd 0.25)", true
+	stepped.name, stepped.tells = "steps", "ar with sd 0.3, and three deployments a day that move the level (log-normal, sd 0.25)"
 	stepped.sd, stepped.steps, stepped.stepSD = 0.3, 3, 0.25
 	clumped := plain
-	clumped.name, clumped.tells, clumped.untuned = "clumps", "iid, and each hour an upstream restarts: 5 errors or more (Pareto, tail 1.5) within 20–60 s", true
+	clumped.name, clumped.tells = "clumps", "iid, and each hour an upstream restarts: 5 errors or more (Pareto, tail 1.5) within 20–60 s"
 	clumped.clumps = 1
 	batched := ar
-	batched.name, batched.tells, batched.untuned = "batch", "ar, and a nightly job makes half an hour ×8; its begin wanders (sd 40 min)", true
+	batched.name, batched.tells = "batch", "ar, and a nightly job makes half an hour ×8; its begin wanders (sd 40 min)"
 	batched.batch = true
 	slow := ar
 	slow.name, slow.tells, slow.untuned, slow.rps = "ar 10 rps", "ar at 10 requests a second", true, 10
 	fast := ar
 	fast.name, fast.tells, fast.untuned, fast.rps = "ar 1000 rps", "ar at 1,000 requests a second", true, 1000
 	quiet := hard
-	quiet.name, quiet.tells, quiet.untuned = "hard, small host", "hard at 2 requests a second, next to none at night", true
+	quiet.name, quiet.tells, quiet.untuned = "small host", "hard at 2 requests a second, next to none at night", true
 	quiet.rps, quiet.daily = 2, 0.98
-	return []world{plain, ar, drifting, hard, stepped, clumped, batched, slow, fast, quiet}
+	rough := ar
+	rough.name, rough.tells, rough.untuned, rough.regimes = "regimes", "ar whose sd changes about every four hours between 0.2 and 1", true, true
+	rough.sd = 1
+	dipping := ar
+	dipping.name, dipping.tells, dipping.untuned, dipping.dips = "dips", "30 requests a second, 0.05 %, sd 0.3; every twenty minutes 10–20 s of about ×20", true, true
+	dipping.rps, dipping.share, dipping.sd = 30, 0.0005, 0.3
+	weekly := ar
+	weekly.name, weekly.tells, weekly.untuned, weekly.weekend = "weekend", "ar; the baseline is a weekend: half the traffic, two thirds of the share", true, true
+	return []world{plain, ar, drifting, hard, stepped, clumped, batched, slow, fast, quiet, rough, dipping, weekly}
 }
 
 // stretch draws blocks of the world: before of the baseline and then after of the watch. A fault multiplies the
@@ -77,12 +88,16 @@ func (w world) stretch(r noise, before, after int, fault float64) []analysis.Cou
 	w.addBursts(r, level)
 	w.addBatch(r, level)
 	w.addClumps(r, extra)
+	w.addDips(r, level)
 	phase := r.between(0, perDay) // baselines begin at any time of the day
 	blocks := make([]analysis.Count, total)
 	for i := range blocks {
 		day := math.Sin(2 * math.Pi * (float64(i) + phase) / perDay)
-		n := r.poisson(w.rps * blockSeconds * (1 + w.daily*day))
-		share := w.share * math.Exp(level[i]+w.tide*day)
+		rps, share := w.rps, w.share*math.Exp(level[i]+w.tide*day)
+		if w.weekend && i < before {
+			rps, share = rps/2, share*2/3
+		}
+		n := r.poisson(rps * blockSeconds * (1 + w.daily*day))
 		if i >= before {
 			share *= fault
 			if w.rise > 0 {
@@ -99,9 +114,25 @@ func (w world) addNoise(r noise, level []float64) {
 	if w.sd == 0 {
 		return
 	}
-	d := r.newDrift(w.sd, w.tau*perMinute)
+	d, sd := r.newDrift(1, w.tau*perMinute), w.sd
 	for i := range level {
-		level[i] += d.next(r) - w.sd*w.sd/2
+		if w.regimes && (i == 0 || r.Float64() < 1.0/(4*perHour)) {
+			sd = []float64{0.2, w.sd}[r.IntN(2)]
+		}
+		level[i] += sd*d.next(r) - sd*sd/2
+	}
+}
+
+func (w world) addDips(r noise, level []float64) {
+	if !w.dips {
+		return
+	}
+	for range r.poisson(3 * float64(len(level)) / perHour) {
+		from := r.IntN(len(level))
+		height := math.Log(20) + 0.7*r.NormFloat64()
+		for i := from; i < min(from+1+r.IntN(2), len(level)); i++ {
+			level[i] += height
+		}
 	}
 }
 
