@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"slices"
 	"time"
 
 	"graft/internal/analysis"
@@ -127,22 +126,18 @@ func (c *comparison) test(second int64, w *window) {
 	}
 }
 
-// findings are those of all tests; of a part of the traffic, only alarms: there are many parts, of which some
-// always look a little worse than others by chance.
-func (c *comparison) findings(whole bool) []analysis.Finding {
+// findings are those of all tests.
+func (c *comparison) findings() []analysis.Finding {
 	var list []analysis.Finding
 	for _, t := range c.together {
-		if t != nil && (whole || t.Alarmed()) {
+		if t != nil {
 			list = append(list, t.Finding())
 		}
 	}
 	for _, m := range c.before {
-		if m != nil && (whole || m.Alarmed()) {
+		if m != nil {
 			list = append(list, m.Findings()...)
 		}
-	}
-	if !whole {
-		list = slices.DeleteFunc(list, func(f analysis.Finding) bool { return f.State != analysis.Alarm })
 	}
 	return list
 }

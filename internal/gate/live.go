@@ -2,6 +2,7 @@ package gate
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"graft/internal/accesslog"
@@ -208,11 +209,34 @@ func (l *live) compare(at time.Time, s *slot, together bool) {
 	}
 }
 
-// findings are those of all parts.
+// maxDoubtful is how many parts that are not yet alarms are told of: they may say where a fault of the whole is.
+const maxDoubtful = 2
+
+// wholeDoubtful is the evidence that makes a signal of the whole one to look for in its parts.
+const wholeDoubtful = 5
+
+// findings are those of the whole; of its parts only the alarms, and the few that come nearest to one, which are no
+// more than a hint: among many, some always look a little worse by chance.
 func (l *live) findings() []analysis.Finding {
-	var list []analysis.Finding
-	for i, c := range l.comparisons {
-		list = append(list, c.findings(i == 0)...)
+	list := l.comparisons[0].findings()
+	whole := make(map[analysis.Signal]float64)
+	for _, f := range list {
+		whole[f.Signal] = max(whole[f.Signal], f.Evidence)
 	}
-	return list
+	var doubtful []analysis.Finding
+	for _, c := range l.comparisons[1:] {
+		for _, f := range c.findings() {
+			switch {
+			case f.State == analysis.Alarm:
+				list = append(list, f)
+			case f.Test != analysis.Guard && f.After.Bad > 0 && whole[f.Signal] >= wholeDoubtful:
+				if f.State == analysis.Suspect {
+					f.State = analysis.Quiet
+				}
+				doubtful = append(doubtful, f)
+			}
+		}
+	}
+	slices.SortStableFunc(doubtful, func(a, b analysis.Finding) int { return cmp.Compare(b.Evidence, a.Evidence) })
+	return append(list, doubtful[:min(len(doubtful), maxDoubtful)]...)
 }
