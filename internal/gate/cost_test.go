@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -80,4 +81,21 @@ func BenchmarkFindings(b *testing.B) {
 	for b.Loop() {
 		l.findings()
 	}
+}
+
+// What keeping the state costs, every ten seconds.
+func BenchmarkState(b *testing.B) {
+	h, _ := busyDays()
+	w := &Watch{cfg: Config{History: h}, pids: newGenerations(procfs.New("/nonexistent"), nginx.Process{}, nginx.Process{}), live: newLive(Config{History: h}, h.Until)}
+	w.live.learn(h, 0)
+	w.errors, w.resources = newErrorLines(w.pids), newResources(w.pids.fs, nil, h)
+	var size int
+	for b.Loop() {
+		data, err := json.Marshal(w.state(h.Until))
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = len(data)
+	}
+	b.ReportMetric(float64(size), "bytes")
 }

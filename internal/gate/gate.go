@@ -292,13 +292,14 @@ func (w *Watch) follow(saved *savedGate) error {
 			w.errLogs = append(w.errLogs, l)
 		}
 	}
+	probed := probedPaths(w.cfg)
 	for _, log := range w.cfg.Logs.Access {
 		f, err := w.open(log.Path, saved)
 		if err != nil {
 			return err
 		}
 		if f != nil {
-			a := newAccessWatch(log, f)
+			a := newAccessWatch(log, f, probed)
 			a.from = w.live.source(log.Path)
 			if saved != nil {
 				a.accessCounts = saved.Access[log.Path]

@@ -81,8 +81,11 @@ func (w *Watch) attribution() []string {
 		list = append(list, words)
 	}
 	for _, a := range w.access {
-		if a.blind {
-			list = append(list, a.path+": no $http_user_agent in its log_format, so that graft's own requests are among those that are compared")
+		switch {
+		case a.hidden:
+			list = append(list, a.path+" is not compared: its log_format has neither $http_user_agent nor the URI, so that graft's own requests cannot be left out")
+		case len(a.probed) > 0:
+			list = append(list, a.path+": its log_format has no $http_user_agent: requests for what graft asks for, too, are left out of the comparisons")
 		}
 	}
 	return list
