@@ -11,7 +11,7 @@ const longest = 90
 // expect of a whole watch.
 type guard struct {
 	Bad      [longest]float64        `json:"bad"`      // by block number modulo longest
-	Expected [longest]float64        `json:"expected"` // what the level leads to expect, the margin left out
+	Expected [longest]float64        `json:"expected"` // the most that is no fault
 	Oldest   int64                   `json:"oldest"`   // since when blocks have been told without a gap as long as all windows
 	Newest   int64                   `json:"newest"`   // block number
 	Needed   float64                 `json:"needed"`   // evidence for an alarm
