@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,7 @@ func Start(ctx context.Context, cfg Config) (*Watch, error) {
 	}
 	if h := cfg.History; h != nil {
 		w.errors.know(h.Errors)
-		w.errors.classes.compare(h.Series[0], w.live.errorAlpha, cfg.Margin, cfg.Length)
+		w.errors.classes.compare(h.Series[0], w.live.errorAlpha, cmp.Or(cfg.Margins[analysis.ErrorLines], cfg.Margin), cfg.Length)
 	}
 	saved := w.saver.load(w)
 	w.pids.look(now)
