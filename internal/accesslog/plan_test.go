@@ -211,7 +211,7 @@ func TestAScannerFindsWhatTheMatcherFindsLineByLine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var fs Formats
 		var data []byte
-		format, escape, line := written(t)
+		format, escape, line := drawLine(t)
 		for n := rapid.IntRange(1, 12).Draw(t, "lines"); ; n-- {
 			if len(fs) == 0 || rapid.IntRange(0, 9).Draw(t, "another format") == 0 {
 				f, err := Compile(format, escape)
@@ -231,7 +231,7 @@ func TestAScannerFindsWhatTheMatcherFindsLineByLine(t *testing.T) {
 				continue
 			}
 			if line = lineOf(t, format, escape); rapid.IntRange(0, 4).Draw(t, "another") == 0 {
-				format, escape, line = written(t)
+				format, escape, line = drawLine(t)
 			}
 		}
 		want, bad := matched(fs, data)
