@@ -100,6 +100,9 @@ func (w *window) add(second int64, old, young *cell) bool {
 
 // compare closes the window.
 func (c *comparison) compare(second int64) {
+	if c.window.Old.Requests == 0 { // only new workers serve: the time before is all there is to compare with
+		c.addBefore(time.Unix(c.window.From, 0), &c.window.New)
+	}
 	if !c.split {
 		c.test(second, &c.window)
 	}

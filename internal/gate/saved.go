@@ -74,7 +74,7 @@ type saver struct {
 }
 
 func (s *saver) look(w *Watch, now time.Time) {
-	if s.path == "" || now.Before(s.next) {
+	if s.path == "" || now.Before(s.next) || !w.ready {
 		return
 	}
 	if !s.next.IsZero() {
@@ -86,7 +86,7 @@ func (s *saver) look(w *Watch, now time.Time) {
 // save keeps the state. That it cannot is no reason to stop watching: only a graft that is killed then
 // begins anew.
 func (s *saver) save(w *Watch, now time.Time) {
-	if s.path == "" {
+	if s.path == "" || !w.ready {
 		return
 	}
 	data, err := json.Marshal(w.state(now))
