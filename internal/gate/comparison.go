@@ -54,8 +54,10 @@ func newComparison(s scope, whole bool, alpha float64, margin func(analysis.Sign
 	return &comparison{scope: s.Name, alpha: analysis.SplitAlpha(alpha, signals), margin: margin}
 }
 
-// learn makes the tests against the time before.
-func (c *comparison) learn(past *series, length time.Duration) {
+// learn makes the tests against the time before, which ends at until, and tells by how much its last minutes were
+// above it. whole is that of the whole traffic.
+func (c *comparison) learn(past *series, until time.Time, whole rises, length time.Duration) rises {
+	seen := noRises()
 	for i, signal := range compared {
 		alpha, ok := c.alpha[signal]
 		if !ok {
@@ -65,10 +67,12 @@ func (c *comparison) learn(past *series, length time.Duration) {
 		if !any {
 			continue
 		}
-		c.before[i] = analysis.NewMonitor(b, analysis.MonitorOptions{
+		seen[i] = past.rise(i, b, until, whole[i])
+		c.before[i] = analysis.NewMonitor(raised(b, seen[i]), analysis.MonitorOptions{
 			Signal: signal, Scope: c.scope, Alpha: alpha / 2, Margin: c.margin(signal), Watch: length,
 		})
 	}
+	return seen
 }
 
 // addBefore lets the time before be compared with what the new generation did.
@@ -134,9 +138,12 @@ func (c *comparison) findings() []analysis.Finding {
 			list = append(list, t.Finding())
 		}
 	}
-	for _, m := range c.before {
-		if m != nil {
-			list = append(list, m.Findings()...)
+	for i, m := range c.before {
+		if m == nil {
+			continue
+		}
+		for _, f := range m.Findings() {
+			list = append(list, meanwhile(f, c.together[i]))
 		}
 	}
 	return list

@@ -22,6 +22,7 @@ type live struct {
 	attributed [3]int64
 	mix        mix
 	volume     volume
+	rises      rises   // of the whole, before the swap
 	errorAlpha float64 // what of α is for the error log's classes
 }
 
@@ -82,8 +83,12 @@ func newLive(cfg Config, now time.Time) *live {
 // learn makes the tests against the days before: of a host with much traffic in many parts, that takes a second.
 // Meanwhile what comes is kept.
 func (l *live) learn(past *History, length time.Duration) {
+	l.rises = noRises()
 	for i, c := range l.comparisons {
-		c.learn(past.Series[i], length)
+		seen := c.learn(past.Series[i], past.Until, l.rises, length)
+		if i == 0 {
+			l.rises = seen
+		}
 	}
 }
 

@@ -80,6 +80,9 @@ func (w *Watch) attribution() []string {
 	if words := w.live.mix.words(w.live.scopes); words != "" {
 		list = append(list, words)
 	}
+	if w.ready {
+		list = append(list, w.live.rises.words()...)
+	}
 	for _, a := range w.access {
 		switch {
 		case a.hidden:
