@@ -2,7 +2,7 @@ GO ?= go
 # Pinned, and built by go when it is first asked for: no part of `make test`.
 LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test demo bench lint fmt deps
+.PHONY: build test demo bench simulate lint fmt deps
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
@@ -24,6 +24,12 @@ demo: deps
 
 bench: deps
 	$(GO) test -run '^$$' -bench . -timeout 30m ./...
+
+# False alarms and delays of the gates' tests, in drawn worlds, at full size: about ten minutes on two idle cores. The
+# tables go into docs/gates.md.
+simulate:
+	$(GO) build -o bin/simulate ./internal/simulate
+	bin/simulate
 
 lint:
 	$(LINT) run

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"graft/internal/policy"
 	"graft/internal/preflight"
 )
 
@@ -157,4 +158,29 @@ func outline(text string) []string {
 		}
 	}
 	return list
+}
+
+// The page's first file has all that holds by default, its others are policies too, and no key is missing.
+func TestThePolicysPageIsTrue(t *testing.T) {
+	page := text(t, "docs/policy.md")
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(page, -1)
+	if len(blocks) < 2 {
+		t.Fatalf("%d files", len(blocks))
+	}
+	told := ""
+	for i, block := range blocks {
+		p, err := policy.Parse(fmt.Sprintf("example %d", i+1), []byte(block[1]))
+		if err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(policy.Defaults().Effective(), p); i == 0 && diff != "" {
+			t.Errorf("the defaults (-code +page)\n%s", diff)
+		}
+		told += block[1]
+	}
+	for _, key := range policy.Keys() {
+		if !regexp.MustCompile(`(?m)(^|[ {,"-])` + regexp.QuoteMeta(key) + `"?:`).MatchString(told) {
+			t.Errorf("no example has the key %s", key)
+		}
+	}
 }

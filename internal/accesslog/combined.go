@@ -32,97 +32,102 @@ var combinedOps = func() []op {
 }()
 
 var (
-	noUser    = newLiteral([]byte(" - - ["))
-	someUser  = step{behind: newLiteral([]byte(" - ")), stop: space}
-	userEnd   = step{behind: newLiteral([]byte(" [")), stop: space}
-	timeEnd   = newLiteral([]byte(`] "`))
-	nextQuote = newLiteral([]byte(`" "`))
+	noUser   = newLiteral([]byte(" - - ["))
+	someUser = step{behind: newLiteral([]byte(" - ")), stop: space}
+	userEnd  = step{behind: newLiteral([]byte(" [")), stop: space}
+	timeEnd  = newLiteral([]byte(`] "`))
 )
 
+// behindAddr is how long what stands between the client's address and the request is, if no user is named.
+const behindAddr = len(` - - [25/Nov/2026:00:46:12 +0000] `)
+
 // combined reads a line of the format combined up to its last quote, and tells how long that is; -1 if
-// it cannot tell for sure.
-func (c *clock) combined(line []byte, r *Record) int {
-	if len(line) < 80 {
+// it cannot tell for sure. Such a line has six quotes, and all else stands at places that they give.
+func (c *clock) combined(line []byte, q quotes, r *Record) int {
+	var at combinedQuotes
+	if !q.six(line, &at) || at[0] < behindAddr || len(line)-at[1] < 24 {
 		return -1
 	}
-	at := 0
-	for {
-		word := load(line[at:])
-		marks := match(word, space) | match(word, quote)
-		at += first(marks)
-		if marks != 0 {
-			break
-		}
-		if at > len(line)-64 {
+	if addr := at[0] - behindAddr; load(line[addr:])&noUser.mask != noUser.word || !noSpace(line, addr) {
+		if !namesUser(line[:at[0]]) {
 			return -1
 		}
 	}
-	if load(line[at:])&noUser.mask == noUser.word {
-		at += len(noUser.text)
-	} else {
-		n := someUser.untilStop(line)
-		if n < 0 {
-			return -1
-		}
-		at = n + len(someUser.behind.text)
-		if n = userEnd.untilStop(line[at:]); n < 0 {
-			return -1
-		}
-		at += n + len(userEnd.behind.text)
-	}
-
-	if len(line)-at < localLen+16 {
+	from := at[0] - localLen - 2
+	if load(line[at[0]-2:])&timeEnd.mask != timeEnd.word {
 		return -1
 	}
-	if s := line[at : at+localLen]; c.local.same(s, localLen) {
+	if stamp := line[from : from+localLen]; c.local.same(stamp, localLen) {
 		r.Time = c.local.unix
-	} else if c.readLocal(s, readTimeLocal, r) < 0 {
+	} else if c.readLocal(stamp, readTimeLocal, r) < 0 {
 		return -1
 	}
-	at += localLen
-	if load(line[at:])&timeEnd.mask != timeEnd.word {
-		return -1
-	}
-	at += len(timeEnd.text)
+	r.URI = pathOfRequest(line[at[0]+1 : at[1] : at[1]])
 
-	n := bytes.IndexByte(line[at:], '"')
-	if n < 0 {
-		return -1
-	}
-	r.URI = pathOfRequest(line[at : at+n : at+n])
-	at += n
-
-	// `" 200 5316 "`
-	rest := line[at:]
-	if len(rest) < 24 {
-		return -1
-	}
-	word := load(rest)
+	// `" 200 5316 "`, as far as the size.
+	word := load(line[at[1]:])
 	if word&0x0000ff000000ffff != 0x0000_20_000000_20_22 || nonDigits(word>>16)&0x808080 != 0 {
 		return -1
 	}
 	r.Status = int(word>>16&0xf)*100 + int(word>>24&0xf)*10 + int(word>>32&0xf)
-	sent := load(rest[6:])
-	if n = first(nonDigits(sent)); n == 0 || n == 8 {
+	from = at[1] + len(`" 200 `)
+	sent := load(line[from:])
+	n := first(nonDigits(sent))
+	if n == 0 || n == 8 || line[from+n] != ' ' || at[2] != from+n+1 {
 		return -1
 	}
 	r.Bytes = int64(number8(sent, n))
-	if rest[6+n] != ' ' || rest[7+n] != '"' {
-		return -1
-	}
-	at += n + 8
 
-	if n = bytes.IndexByte(line[at:], '"'); n < 0 {
+	if at[4] != at[3]+2 || line[at[3]+1] != ' ' {
 		return -1
 	}
-	at += n
-	if len(line)-at < 8 || load(line[at:])&nextQuote.mask != nextQuote.word {
-		return -1
+	r.UserAgent = line[at[4]+1 : at[5] : at[5]]
+	return at[5]
+}
+
+// combinedQuotes are where the quotes of such a line are.
+type combinedQuotes [6]int
+
+// six finds the first six quotes.
+func (q *quotes) six(line []byte, at *combinedQuotes) bool {
+	if len(q.places) >= len(at) {
+		for i, place := range q.places[:len(at)] {
+			at[i] = int(place) - q.base
+		}
+		return true
 	}
-	at += len(nextQuote.text)
-	if n = bytes.IndexByte(line[at:], '"'); n < 0 {
-		return -1
+	from := 0
+	for i := range at {
+		n := bytes.IndexByte(line[from:], '"')
+		if n < 0 {
+			return false
+		}
+		at[i] = from + n
+		from += n + 1
 	}
-	r.UserAgent = line[at : at+n : at+n]
-	return at + n
+	return true
+}
+
+// noSpace tells whether there is no space in the first n bytes, but one behind; 16 bytes follow those.
+func noSpace(line []byte, n int) bool {
+	at := first(match(load(line), space))
+	for at&7 == 0 && at > 0 && at < n {
+		step := first(match(load(line[at:]), space))
+		if at += step; step < 8 {
+			break
+		}
+	}
+	return at == n
+}
+
+// namesUser tells whether the user, who is named, ends at the time's bracket, which is the first that stands
+// behind a space.
+func namesUser(head []byte) bool {
+	n := someUser.untilStop(head)
+	if n < 0 {
+		return false
+	}
+	n += len(someUser.behind.text)
+	end := userEnd.untilStop(head[n:])
+	return end >= 0 && n+end+len(userEnd.behind.text) == len(head)-localLen-2
 }

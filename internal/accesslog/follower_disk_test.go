@@ -233,7 +233,7 @@ func TestAFullDisk(t *testing.T) {
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Unmount(dir, unix.MNT_DETACH) //nolint:errcheck // with the namespace
+	defer unix.Unmount(dir, unix.MNT_DETACH)
 	d := logDir{t, filepath.Join(dir, "access.log")}
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 56<<10), 0o644); err != nil {

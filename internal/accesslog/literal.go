@@ -2,16 +2,18 @@ package accesslog
 
 import "bytes"
 
-// literal is text of the format. Its beginning is compared as words.
+// literal is text of the format. It is compared in words.
 type literal struct {
 	text       []byte
 	word, mask uint64 // the first 8 bytes
-	last       uint64 // the last 8, of 9 to 16
 	long       bool   // more than 8
+	middle     []uint64
+	last       uint64 // the last 8, if it is long
+	quotes     int
 }
 
 func newLiteral(text []byte) literal {
-	l := literal{text: text, long: len(text) > 8}
+	l := literal{text: text, long: len(text) > 8, quotes: bytes.Count(text, []byte{'"'})}
 	var word, mask [8]byte
 	copy(word[:], text)
 	for i := range min(len(text), len(mask)) {
@@ -19,6 +21,9 @@ func newLiteral(text []byte) literal {
 	}
 	l.word, l.mask = load(word[:]), load(mask[:])
 	if l.long {
+		for at := 8; at+8 < len(text); at += 8 {
+			l.middle = append(l.middle, load(text[at:]))
+		}
 		l.last = load(text[len(text)-8:])
 	}
 	return l
@@ -26,16 +31,25 @@ func newLiteral(text []byte) literal {
 
 // begins tells whether s begins with the literal.
 func (l *literal) begins(s []byte) bool {
-	if l.long || len(s) < 8 {
-		return l.slowly(s)
+	if l.long {
+		return l.beginsLong(s)
+	}
+	if len(s) < 8 {
+		return bytes.HasPrefix(s, l.text)
 	}
 	return load(s)&l.mask == l.word
 }
 
-func (l *literal) slowly(s []byte) bool {
+func (l *literal) beginsLong(s []byte) bool {
 	n := len(l.text)
-	if n <= 8 || n > 16 || len(s) < n {
-		return bytes.HasPrefix(s, l.text)
+	if len(s) < n || load(s) != l.word || load(s[n-8:]) != l.last {
+		return false
 	}
-	return load(s) == l.word && load(s[n-8:]) == l.last
+	for _, word := range l.middle {
+		s = s[8:]
+		if load(s) != word {
+			return false
+		}
+	}
+	return true
 }

@@ -6,4 +6,4 @@ import (
 	"graft/internal/nginxtest"
 )
 
-func TestMain(m *testing.M) { nginxtest.Main(m) }
+func TestMain(m *testing.M) { nginxtest.Main(m, nginxtest.FetchPackages) }

@@ -40,7 +40,7 @@ func newPartReader(formats Formats, s span, sink Sink, p *progress) *partReader 
 
 // read reads one part and tells what it saw of it, also when it fails.
 func (r *partReader) read(ctx context.Context, p part) (Stats, error) {
-	before, records := *r.scan, r.records
+	lines, malformed, records := r.scan.Lines, r.scan.Malformed, r.records
 	r.scan.Samples, r.lines.have, r.lines.skipping = nil, 0, false
 	var seen Stats
 	var err error
@@ -52,8 +52,8 @@ func (r *partReader) read(ctx context.Context, p part) (Stats, error) {
 	if r.lines.unfinished() && p.to == p.size && err == nil {
 		seen.Unfinished = 1
 	}
-	seen.Lines = r.scan.Lines - before.Lines
-	seen.Malformed = r.scan.Malformed - before.Malformed
+	seen.Lines = r.scan.Lines - lines
+	seen.Malformed = r.scan.Malformed - malformed
 	seen.Records = seen.Lines - seen.Malformed
 	if r.span.bounded {
 		seen.Records = r.records - records

@@ -1,11 +1,15 @@
 package accesslog
 
+import "bytes"
+
 // plan is the fast way through a line: at each variable it takes the nearest end that what follows
 // fits, as the matcher does first, and never goes back. So whatever fits a plan is what the matcher
 // would have found; what does not, the matcher decides, unless no step before had a choice.
 type plan struct {
 	head  literal
 	steps []step
+	// quotes is how many quotes are in a line whose texts have none; -1 if they have any.
+	quotes int
 }
 
 // step is a variable and the literal behind it.
@@ -72,6 +76,13 @@ func newPlan(f *Format) *plan {
 		p.steps = append(p.steps, s)
 		if ops = ops[1:]; behind != nil {
 			ops = ops[1:]
+		}
+	}
+	p.quotes = -1
+	if f.quote != quoteNone {
+		p.quotes = 0
+		for _, o := range f.ops {
+			p.quotes += bytes.Count(o.literal, []byte{'"'})
 		}
 	}
 	return p

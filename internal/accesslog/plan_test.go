@@ -1,12 +1,15 @@
 package accesslog
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -87,6 +90,11 @@ func drawLine(t *rapid.T) (format, escape, line string) {
 		}
 		format = b.String()
 	}
+	return format, escape, lineOf(t, format, escape)
+}
+
+// lineOf is a line of the format, or one near it.
+func lineOf(t *rapid.T, format, escape string) string {
 	var b strings.Builder
 	for rest := format; rest != ""; {
 		literal, after, found := strings.Cut(rest, "$")
@@ -101,7 +109,7 @@ func drawLine(t *rapid.T) (format, escape, line string) {
 		b.WriteString(escaped(escape, valueOf(t, variable)))
 		rest = tail
 	}
-	line = b.String()
+	line := b.String()
 	for range rapid.IntRange(0, 2).Draw(t, "damages") {
 		if line == "" {
 			break
@@ -118,7 +126,7 @@ func drawLine(t *rapid.T) (format, escape, line string) {
 			line = line[:at] + string(rapid.SampledFrom([]byte(`"\ -.,:[]0`)).Draw(t, "byte")) + line[at+1:]
 		}
 	}
-	return format, escape, line
+	return line
 }
 
 // agree fails unless the fast way and the matcher find the same in a line.
@@ -127,9 +135,17 @@ func agree(t interface{ Fatalf(string, ...any) }, f *Format, c *clock, line stri
 	want := f.match([]byte(line), &slow)
 	// What stands behind a line must not matter.
 	for _, behind := range []string{"", "\n", "\n0123456789abcdef", "0.500 0123456789abcdef", `"" " " "          `} {
-		ok := f.parse([]byte(line + behind)[:len(line)], &fast, c)
-		if diff := cmp.Diff(slow, fast); ok != want || diff != "" {
-			t.Fatalf("%q, then %q\nplan %v, matcher %v\n%s", line, behind, ok, want, diff)
+		found := quotes{base: 3}
+		for i, b := range []byte(line) {
+			if b == '"' {
+				found.places = append(found.places, uint32(3+i))
+			}
+		}
+		for _, q := range []quotes{{}, found} {
+			ok := f.parse([]byte(line + behind)[:len(line)], q, &fast, c)
+			if diff := cmp.Diff(slow, fast); ok != want || diff != "" {
+				t.Fatalf("%q, then %q\nplan %v, matcher %v\n%s", line, behind, ok, want, diff)
+			}
 		}
 	}
 }
@@ -145,12 +161,113 @@ func TestThePlanFindsWhatTheMatcherFinds(t *testing.T) {
 		c := new(clock)
 		agree(t, f, c, line)
 		agree(t, f, c, line) // with the times remembered
-		if lines++; f.plan != nil && f.plan.run([]byte(line), new(Record), c) == fits {
+		if lines++; f.plan != nil && f.plan.run([]byte(line), quotes{}, new(Record), c) == fits {
 			planned++
 		}
 	})
 	if planned < lines/5 {
 		t.Errorf("only %d of %d lines were read by a plan: the test shows little", planned, lines)
+	}
+}
+
+// scanned is what Scan tells of data, in pieces.
+func scanned(fs Formats, data []byte, size int) (records []Record, malformed int64) {
+	s := NewScanner(fs)
+	keep := func(r *Record) {
+		k := *r
+		for _, b := range []*[]byte{&k.URI, &k.Host, &k.UserAgent} {
+			*b = slices.Clone(*b)
+		}
+		records = append(records, k)
+	}
+	for from := 0; from < len(data); {
+		to := min(from+size, len(data))
+		rest := s.Scan(data[from:to], keep)
+		if to == len(data) {
+			break
+		}
+		if from = to - rest; rest == size {
+			size *= 2
+		}
+	}
+	return records, s.Malformed
+}
+
+// matched is what the matcher tells of data, line by line.
+func matched(fs Formats, data []byte) (records []Record, malformed int64) {
+	lines := bytes.Split(data, []byte("\n"))
+	for _, line := range lines[:len(lines)-1] {
+		var r Record
+		if slices.ContainsFunc(fs, func(f *Format) bool { return f.match(line, &r) }) {
+			records = append(records, r)
+		} else {
+			malformed++
+		}
+	}
+	return records, malformed
+}
+
+func TestAScannerFindsWhatTheMatcherFindsLineByLine(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var fs Formats
+		var data []byte
+		format, escape, line := drawLine(t)
+		for n := rapid.IntRange(1, 12).Draw(t, "lines"); ; n-- {
+			if len(fs) == 0 || rapid.IntRange(0, 9).Draw(t, "another format") == 0 {
+				f, err := Compile(format, escape)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fs = append(fs, f)
+			}
+			data = append(data, line...)
+			if rapid.IntRange(0, 9).Draw(t, "no line break") > 0 {
+				data = append(data, '\n')
+			}
+			if n == 0 {
+				break
+			}
+			if rapid.Bool().Draw(t, "the same again") {
+				continue
+			}
+			if line = lineOf(t, format, escape); rapid.IntRange(0, 4).Draw(t, "another") == 0 {
+				format, escape, line = drawLine(t)
+			}
+		}
+		want, bad := matched(fs, data)
+		for _, size := range []int{len(data), 1 + len(data)/3} {
+			got, malformed := scanned(fs, data, size)
+			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" || malformed != bad {
+				t.Fatalf("%q in pieces of %d\n%d malformed, want %d\n%s", data, size, malformed, bad, diff)
+			}
+		}
+	})
+}
+
+func TestMarksAreFoundWhereverTheyAre(t *testing.T) {
+	var out marks
+	for n := range 300 {
+		for _, dense := range []int{1, 2, 5, 40} {
+			data := make([]byte, n)
+			var want []uint32
+			for i := range data {
+				switch (i*7 + n) % dense {
+				case 0:
+					data[i], want = '"', append(want, uint32(i))
+				case 1:
+					data[i], want = '\n', append(want, uint32(i))
+				default:
+					data[i] = byte(i*31) | 0x80
+				}
+			}
+			if got := out[:findMarks(data, out[:])]; !slices.Equal(got, want) {
+				t.Fatalf("%q\n%v, want %v", data, got, want)
+			}
+		}
+	}
+	full := bytes.Repeat([]byte{'"'}, markWindow)
+	if n := findMarks(full, out[:]); n != markWindow || out[markWindow-1] != markWindow-1 {
+		t.Errorf("%d marks", n)
 	}
 }
 

@@ -16,13 +16,13 @@ const (
 const beyond = 16
 
 // run fills r, as far as it comes, with all that the format tells.
-func (p *plan) run(line []byte, r *Record, c *clock) outcome {
+func (p *plan) run(line []byte, q quotes, r *Record, c *clock) outcome {
 	end := len(line)
 	line = line[:min(end+beyond, cap(line))]
 	if !p.head.begins(line) {
 		return unfit
 	}
-	at := len(p.head.text)
+	at, seen := len(p.head.text), p.head.quotes
 	for i := range p.steps {
 		s := &p.steps[i]
 		if at > end {
@@ -32,35 +32,45 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 		n := 0 // length of the variable's text
 		switch s.how {
 		case byCombined:
-			if n = c.combined(rest, r); n < 0 {
+			if n = c.combined(rest, q, r); n < 0 {
 				return unsure
 			}
+			seen += len(combinedQuotes{}) - 1
 		case byStop:
 			if n = s.untilStop(rest); n < 0 {
 				return s.missed()
 			}
 			s.text(r, rest[:n:n])
 			at += n + len(s.behind.text)
+			seen += s.behind.quotes
 			continue
 		case byQuote:
-			if n = bytes.IndexByte(rest, '"'); n < 0 {
+			if n = q.nth(seen, at, rest); n < 0 {
 				return s.missed()
 			}
-			s.text(r, rest[:n:n])
+			if s.read != readNothing {
+				s.text(r, rest[:n:n])
+			}
 		case byJSON:
-			if n = bytes.IndexByte(rest, '"'); n > 0 && rest[n-1] == '\\' {
-				n = jsonTextLen(rest)
-			}
-			if n < 0 {
+			if n = q.nth(seen, at, rest); n < 0 {
 				return s.missed()
 			}
-			s.text(r, rest[:n:n])
+			if n > 0 && rest[n-1] == '\\' {
+				if n = jsonTextLen(rest[:end-at]); n == end-at {
+					return s.missed()
+				}
+				seen = q.skip(seen, at+n)
+			}
+			if s.read != readNothing {
+				s.text(r, rest[:n:n])
+			}
 		case byIndex:
 			if n = bytes.Index(rest, s.behind.text); n < 0 {
 				return s.missed()
 			}
 			s.text(r, rest[:n:n])
 			at += n + len(s.behind.text)
+			seen += s.behind.quotes
 			continue
 		case byEnd:
 			if n = end - at; !s.whole(rest[:n]) {
@@ -72,6 +82,7 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 				return s.missed()
 			}
 			at += n + len(s.behind.text)
+			seen += s.behind.quotes
 			continue
 		case byDigits:
 			if n = s.digits(rest, r); n <= 0 {
@@ -95,14 +106,20 @@ func (p *plan) run(line []byte, r *Record, c *clock) outcome {
 			}
 		}
 		at += n
-		if rest = line[at:]; s.behind.long || len(rest) < 8 {
-			if !s.behind.slowly(rest) {
+		switch rest = line[at:]; {
+		case s.behind.long:
+			if !s.behind.beginsLong(rest) {
 				return s.missed()
 			}
-		} else if load(rest)&s.behind.mask != s.behind.word {
+		case len(rest) < 8:
+			if !s.behind.begins(rest) {
+				return s.missed()
+			}
+		case load(rest)&s.behind.mask != s.behind.word:
 			return s.missed()
 		}
 		at += len(s.behind.text)
+		seen += s.behind.quotes
 	}
 	if at == end {
 		return fits

@@ -11,7 +11,9 @@ type Scanner struct {
 
 	formats Formats
 	record  Record
+	usual   bool // the record is of the first format's plan, which fills the same fields again
 	clock   clock
+	marks   marks
 }
 
 const (
@@ -25,18 +27,66 @@ func NewScanner(formats Formats) *Scanner { return &Scanner{formats: formats} }
 // Scan calls fn with each whole line of data that one of the formats has written, and tells how many
 // bytes at its end are no whole line. The Record is only valid until fn returns.
 func (s *Scanner) Scan(data []byte, fn func(*Record)) (rest int) {
-	for {
-		end := bytes.IndexByte(data, '\n')
-		if end < 0 {
-			return len(data)
+	for len(data) > 0 {
+		window := data[:min(len(data), markWindow)]
+		done := s.window(window, data, fn)
+		if done == 0 { // no line ends in it
+			end := bytes.IndexByte(data[len(window):], '\n')
+			if end < 0 {
+				break
+			}
+			done = len(window) + end
+			s.line(data[:done], quotes{}, fn)
+			done++
 		}
-		s.Lines++
-		if s.formats.parse(data[:end], &s.record, &s.clock) {
-			fn(&s.record)
-		} else {
-			s.malformed(data[:end])
+		data = data[done:]
+	}
+	return len(data)
+}
+
+// window scans the lines that end in a window, and tells how long they are together.
+func (s *Scanner) window(window, data []byte, fn func(*Record)) (done int) {
+	places := s.marks[:findMarks(window, s.marks[:])]
+	var usual *plan
+	expected := -1
+	if len(s.formats) > 0 && s.formats[0].plan != nil {
+		usual = s.formats[0].plan
+		expected = usual.quotes
+	}
+	for first := 0; ; {
+		// A line with as many quotes as the format is one whole line if it fits: if there were a line
+		// break in it, a quote would lack.
+		end := first + expected
+		if expected >= 0 && end < len(places) && window[places[end]] == '\n' {
+			if !s.usual {
+				s.record = untold
+			}
+			if usual.run(data[done:places[end]], quotes{places[first:end], done}, &s.record, &s.clock) == fits {
+				s.usual = true
+				s.Lines++
+				fn(&s.record)
+				done, first = int(places[end])+1, end+1
+				continue
+			}
 		}
-		data = data[end+1:]
+		for end = first; end < len(places) && window[places[end]] != '\n'; {
+			end++
+		}
+		if end == len(places) {
+			return done
+		}
+		s.line(data[done:places[end]], quotes{places[first:end], done}, fn)
+		done, first = int(places[end])+1, end+1
+	}
+}
+
+func (s *Scanner) line(line []byte, q quotes, fn func(*Record)) {
+	s.usual = false
+	s.Lines++
+	if s.formats.parse(line, q, &s.record, &s.clock) {
+		fn(&s.record)
+	} else {
+		s.malformed(line)
 	}
 }
 

@@ -84,16 +84,39 @@ func newLevel(b Baseline) level {
 	}
 	keep := 0.0
 	if between > noise {
-		keep = math.Max(1-tuneN*noise/between, 0)
+		keep = 1 - noise/between
 	}
 	for h := range raw {
 		l.Hours[h] = mean + keep*(raw[h]-mean)
 	}
+	l.widen(seen, mean)
 	if l.Span > 0 {
 		perHour := keep * keep * noise / math.Max(known, 1)
 		l.Known = math.Sqrt(l.Spread/l.Span + 1/(float64(l.Count.Bad)+halfSeen) + perHour)
 	}
 	return l
+}
+
+const (
+	// What a short baseline cannot know is taken to be large. Hours of the day that it does not reach may have twice
+	// the level; noise may last longer than what was seen of it, up to an hour; and there is some, with a standard
+	// deviation of a third and lasting five minutes, that goes unseen in less than a day.
+	unknownTide  = 2
+	longestNoise = 3600 // seconds
+	unseenNoise  = 60   // seconds, as Spread
+)
+
+// widen takes account of what the baseline is too short to know.
+func (l *level) widen(seen [24]float64, mean float64) {
+	for h := range l.Hours {
+		if seen[(h+23)%24]+seen[h]+seen[(h+1)%24] == 0 {
+			l.Hours[h] = unknownTide * mean
+		}
+	}
+	if reached := l.Span / 8; reached < longestNoise {
+		l.Spread *= longestNoise / math.Max(reached, float64(blockSeconds))
+	}
+	l.Spread = math.Max(l.Spread, unseenNoise*(1-l.Span/daySeconds))
 }
 
 func smoothHours(hours [24]Count, mean float64) [24]float64 {

@@ -47,7 +47,11 @@ func newClumps(b *Baseline) clumps {
 // weight is what a bad one counts for in a stretch with k of them: less where they come in clumps, and never do all of
 // a stretch count for more than some, for one heavy client is no fault of the new workers.
 func (c *clumps) weight(k float64) float64 {
-	size := math.Max(c.Square/c.Bad, 1)
+	size := c.Square / c.Bad
+	if size > 1.2 { // there are some, and their sizes are not all alike
+		size *= 1.1
+	}
+	size = math.Max(size, 1)
 	usual := c.Usual / math.Max(c.Seen, 1)
 	return 1 / math.Max(size, k/(mostAtOnce+2*usual))
 }

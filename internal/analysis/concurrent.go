@@ -32,17 +32,21 @@ type ConcurrentTest struct {
 	clumps  clumps
 	old     Count
 	now     Count
-	both    Count // of stretches in which both served
-	state   standing
-	begun   time.Time
+	// The block that may still grow, and its number.
+	openOld, openNew Count
+	block            int64
+	state            standing
+	begun            time.Time
 }
 
 // bets are the rises that C bets on, and the part of the capital on each.
-var bets = [...]struct{ ratio, part float64 }{{2, 0.25}, {5, 0.5}, {20, 0.25}}
+var bets = [...]struct{ ratio, part float64 }{{2, 0.1}, {3.5, 0.55}, {8, 0.25}, {25, 0.1}}
 
 const (
-	atStart = 0.75 // of the capital is on a fault from the first stretch on; the rest comes in over the next hours
+	atStart = 0.95 // of the capital is on a fault from the first stretch on; the rest comes in over the next hours
 	entry   = (1 - atStart) / 2160
+	// spare is the part of alpha that is kept for what the model of clumps does not tell.
+	spare = 0.2
 )
 
 // NewConcurrent starts a test.
@@ -59,38 +63,47 @@ func NewConcurrent(o ConcurrentOptions) *ConcurrentTest {
 	return &ConcurrentTest{options: o, clumps: newClumps(o.Baseline)}
 }
 
-// Add counts what both served in the same stretch of time: a block, or less of it. In a stretch that only one side
-// served nothing is compared.
+// Add counts what both served in the same stretch of time: a block, or a part of it, in order of time. Of a block that
+// only one side served nothing is compared.
 func (c *ConcurrentTest) Add(at time.Time, old, now Count) {
 	if c.begun.IsZero() {
 		c.begun = at
 	}
-	c.old, c.now = c.old.plus(old), c.now.plus(now)
-	if old.Total <= 0 || now.Total <= 0 {
-		return
+	if block := blockOf(at); block != c.block {
+		c.wealth, c.entered = c.played()
+		if c.openOld.Total > 0 && c.openNew.Total > 0 {
+			part := expectedPart(c.rise(), c.openOld.Total, c.openNew.Total)
+			c.clumps.see(float64(c.openOld.Bad), float64(c.openNew.Bad), part)
+		}
+		c.openOld, c.openNew, c.block = Count{}, Count{}, block
 	}
-	c.both = c.both.plus(old).plus(now)
-	bring := entry
+	c.old, c.now = c.old.plus(old), c.now.plus(now)
+	c.openOld, c.openNew = c.openOld.plus(old), c.openNew.plus(now)
+	c.state.move(c.value(), c.needed(), at)
+}
+
+// played is the wealth, and what has come into play of the capital, after the open block.
+func (c *ConcurrentTest) played() (wealth [len(bets)]float64, entered float64) {
+	old, now := c.openOld, c.openNew
+	if old.Total <= 0 || now.Total <= 0 {
+		return c.wealth, c.entered
+	}
+	bring := math.Min(entry, 1-c.entered)
 	if c.entered == 0 {
 		bring = atStart
 	}
-	bring = math.Min(bring, 1-c.entered)
-	c.entered += bring
 	q := expectedPart(c.options.Margin, old.Total, now.Total)
-	k := float64(old.Bad + now.Bad)
-	weight := c.clumps.weight(k)
+	weight := c.clumps.weight(float64(old.Bad + now.Bad))
 	for i, b := range bets {
-		c.wealth[i] += bring * b.part
-		if k == 0 {
-			continue
-		}
 		p := expectedPart(c.options.Margin*b.ratio, old.Total, now.Total)
 		gain := float64(now.Bad)*math.Log(p/q) + float64(old.Bad)*math.Log((1-p)/(1-q))
-		c.wealth[i] = math.Min(c.wealth[i]*math.Exp(gain*weight), capacity)
+		wealth[i] = math.Min((c.wealth[i]+bring*b.part)*math.Exp(gain*weight), capacity)
 	}
-	c.clumps.see(float64(old.Bad), float64(now.Bad), expectedPart(c.rise(), old.Total, now.Total))
-	c.state.move(c.value(), 1/c.options.Alpha, at)
+	return wealth, c.entered + bring
 }
+
+// needed is the evidence for an alarm.
+func (c *ConcurrentTest) needed() float64 { return 1 / ((1 - spare) * c.options.Alpha) }
 
 // expectedPart is the part of the bad ones that falls to the new workers if their share is ratio times the old ones'.
 func expectedPart(ratio float64, old, now int64) float64 {
@@ -103,9 +116,11 @@ func (c *ConcurrentTest) rise() float64 {
 	return share(c.now) / share(c.old)
 }
 
+// value is the e-value, the capital not yet at play included.
 func (c *ConcurrentTest) value() float64 {
-	sum := 1 - c.entered
-	for _, w := range c.wealth {
+	wealth, entered := c.played()
+	sum := 1 - entered
+	for _, w := range wealth {
 		sum += w
 	}
 	return sum
@@ -113,19 +128,18 @@ func (c *ConcurrentTest) value() float64 {
 
 // visible is the smallest rise that would have been found by now, had it been there from the start.
 func (c *ConcurrentTest) visible() float64 {
-	if c.old.Total == 0 || c.now.Total == 0 || c.both.Total == 0 {
+	if c.old.Total == 0 || c.now.Total == 0 {
 		return math.Inf(1)
 	}
-	served := float64(c.both.Total) / float64(c.old.Total+c.now.Total)
 	share := (float64(c.old.Bad) + some) / float64(c.old.Total)
 	weight := c.clumps.weight(1)
 	q := expectedPart(c.options.Margin, c.old.Total, c.now.Total)
 	return smallestRise(func(rise float64) bool {
-		now, old := share*float64(c.now.Total)*served*rise, share*float64(c.old.Total)*served
+		now, old := share*float64(c.now.Total)*rise, share*float64(c.old.Total)
 		for _, b := range bets {
 			p := expectedPart(c.options.Margin*b.ratio, c.old.Total, c.now.Total)
 			gain := weight * (now*math.Log(p/q) + old*math.Log((1-p)/(1-q)))
-			if gain >= math.Log(1/(c.options.Alpha*b.part*atStart)) {
+			if gain >= math.Log(c.needed()/(b.part*atStart)) {
 				return true
 			}
 		}

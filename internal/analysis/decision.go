@@ -73,7 +73,7 @@ func weigh(findings []Finding, p Policy) weighed {
 		case f.State == Suspect:
 			w.listed = append(w.listed, "it may be chance: "+f.Words)
 		case action == Rollback:
-			w.fail, w.hard = append(w.fail, f.Words), w.hard || f.Signal.Hard()
+			w.fail, w.hard = append(w.fail, f.Words+where(findings, f.Signal, f.Scope)), w.hard || f.Signal.Hard()
 		case f.Signal == NewClass && moved:
 			w.fail = append(w.fail, f.Words+"; and a test of another signal has moved, too")
 		default:

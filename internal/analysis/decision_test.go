@@ -84,6 +84,18 @@ func TestPlainBoundsStepBackForTests(t *testing.T) {
 	}
 }
 
+// The policy decides on the plain bounds as it does on tests.
+func TestPlainBoundsFollowThePolicy(t *testing.T) {
+	e, p := healthy(), policy
+	e.Logs = []LogShare{{"access.log", Requests{20_000, 200}, Requests{5_000, 100}}}
+	for action, want := range map[Action]Verdict{Rollback: Fail, Warn: Degraded, Ignore: Pass} {
+		p.Actions = map[Signal]Action{Errors5xx: action}
+		if d := Judge(e, p); d.Verdict != want {
+			t.Errorf("%s: %v %q", action, d.Verdict, d.Why)
+		}
+	}
+}
+
 func TestAVerdictDoesNotFlap(t *testing.T) {
 	p := policy
 	p.Calm = time.Minute

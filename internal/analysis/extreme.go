@@ -17,6 +17,9 @@ func newTail(maxima []float64) tail {
 	return tail{Center: center, Scale: scale, Largest: slices.Max(maxima)}
 }
 
+// at is the place so many scales above the center.
+func (t tail) at(scales float64) float64 { return t.Center + scales*t.Scale }
+
 func gumbel(maxima []float64) (center, scale float64) {
 	slices.Sort(maxima)
 	n := float64(len(maxima))

@@ -14,7 +14,7 @@ func (m *Monitor) Findings() []Finding {
 
 func (m *Monitor) sequential() Finding {
 	visible := m.visible()
-	wealth := m.wealth()
+	wealth := m.evidence()
 	f := Finding{
 		Signal: m.options.Signal, Scope: m.options.Scope, Test: Sequential,
 		State: m.states[0].told(visible <= m.options.Enough), Since: m.states[0].Since,
@@ -37,7 +37,7 @@ func (m *Monitor) sudden() Finding {
 	f.Power = power(limit.ratio(sum), time.Duration(windows[worst])*Block)
 	f.Words = fmt.Sprintf("%s in the last %s: %.0f, %s expected; the baseline's largest was %s times the expected, an alarm is %s times%s",
 		m.what(), time.Duration(windows[worst])*Block, sum.Bad, short(sum.Expected),
-		short(math.Exp(signedRoot(limit.Largest*sum.variance(limit.Noise)))), short(limit.ratio(sum)), m.reserve())
+		short(math.Exp(limit.Largest*math.Sqrt(sum.variance(limit.Noise)))), short(limit.ratio(sum)), m.reserve())
 	return f
 }
 
@@ -97,7 +97,7 @@ func smallestRise(found func(rise float64) bool) float64 {
 }
 
 // allowance is what A allows above the baseline's level: the margin, and what the level is not known by.
-func (m *Monitor) allowance() float64 { return m.options.Margin * math.Exp(tuneZ*m.level.Known) }
+func (m *Monitor) allowance() float64 { return m.options.Margin * math.Exp(2*m.level.Known) }
 
 const blind = 1000 // a rise that is no rise any more, but everything
 
@@ -147,7 +147,7 @@ func thousands(n int64) string {
 
 // Finding tells how the new workers do against the old ones.
 func (c *ConcurrentTest) Finding() Finding {
-	value, needed, visible := c.value(), 1/c.options.Alpha, c.visible()
+	value, needed, visible := c.value(), c.needed(), c.visible()
 	what := string(c.options.Signal)
 	if c.options.Scope != "" {
 		what += " of " + c.options.Scope

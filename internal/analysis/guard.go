@@ -28,11 +28,10 @@ type windowSum struct {
 // some is added to counts before they are divided: a ratio to nothing is none.
 const some = 0.5
 
-// excess is how far a window is above what was expected: the squared logarithm of the ratio (in which log-normal noise
-// falls off exponentially, and Poisson counts faster), in units of the variance that it has by its size.
+// excess is how far a window is above what was expected: the logarithm of the ratio, in which even clumps with a heavy
+// tail fall off exponentially, in units of the deviation that it has by its size.
 func (w windowSum) excess(noise float64) float64 {
-	u := math.Log((w.Bad + some) / (w.Expected + some))
-	return u * math.Abs(u) / w.variance(noise)
+	return math.Log((w.Bad+some)/(w.Expected+some)) / math.Sqrt(w.variance(noise))
 }
 
 func (w windowSum) variance(noise float64) float64 { return noise + 1/(w.Expected+some) }
@@ -141,11 +140,15 @@ func newGuard(b Baseline, l *level, alpha float64, watch float64) guard {
 	// The widest scale goes for all windows (eight maxima alone may happen to lie close together).
 	widest := 0.0
 	for i := range g.Limits {
-		widest += g.Limits[i].Scale / float64(len(windows))
+		widest = math.Max(widest, g.Limits[i].Scale)
 	}
 	for i := range g.Limits {
 		g.Limits[i].Scale = math.Max(g.Limits[i].Scale, widest)
-		g.Limits[i].Limit = g.Limits[i].Center + far*g.Limits[i].Scale
+		if windows[i] > length || g.Limits[i].Largest <= 0 { // never filled, or never with more than was expected
+			g.Limits[i].Limit = never
+			continue
+		}
+		g.Limits[i].Limit = g.Limits[i].at(far)
 	}
 	return g
 }
@@ -175,7 +178,5 @@ func (g *guard) worst() int {
 
 // ratio is the ratio to the expected at which a window alarms.
 func (t tail) ratio(w windowSum) float64 {
-	return (math.Exp(signedRoot(t.Limit*w.variance(t.Noise)))*(w.Expected+some) - some) / math.Max(w.Expected, 1e-9)
+	return (math.Exp(t.Limit*math.Sqrt(w.variance(t.Noise)))*(w.Expected+some) - some) / math.Max(w.Expected, 1e-9)
 }
-
-func signedRoot(x float64) float64 { return math.Copysign(math.Sqrt(math.Abs(x)), x) }

@@ -24,8 +24,17 @@ const (
 func Judge(e Evidence, p Policy) Decision {
 	found := weigh(e.Findings, p)
 	var shares findings
-	if !e.tested(Errors5xx) && p.Action(Errors5xx) == Rollback {
-		shares = e.shares()
+	if !e.tested(Errors5xx) {
+		switch p.Action(Errors5xx) {
+		case Rollback:
+			shares = e.shares()
+			if len(shares.worse) > 0 {
+				shares.worse[0] += where(e.Findings, Errors5xx, "")
+			}
+		case Warn:
+			found.warned = append(found.warned, e.shares().worse...)
+		case Ignore:
+		}
 	}
 	d := Decision{Warned: len(found.warned) > 0, Findings: sorted(e.Findings)}
 	bad, hard := e.faults()

@@ -55,7 +55,7 @@ type Monitor struct {
 	blocks   float64
 	expected float64
 	entered  float64 // capital of A that came into play after the swap
-	doubt    doubt
+	past     past
 	states   [2]standing
 }
 
@@ -64,7 +64,7 @@ type Monitor struct {
 func NewMonitor(b Baseline, o MonitorOptions) *Monitor {
 	m := &Monitor{options: o.withDefaults(), level: newLevel(b)}
 	m.guard = newGuard(b, &m.level, m.options.Alpha*guardShare, m.watchBlocks())
-	m.doubt = backtest(b, m)
+	m.past = m.replay(b)
 	return m
 }
 
@@ -115,32 +115,55 @@ func (m *Monitor) most(block int64, c Count) float64 {
 // shape is the r of the negative binomial of one block: so that long sums vary as the baseline's did.
 func (m *Monitor) shape() float64 {
 	const smallest = 1e-3 // seconds: no log is perfectly Poisson
-	return float64(blockSeconds) / math.Max(tuneC*m.level.Spread*m.doubt.Factor, smallest)
+	return float64(blockSeconds) / math.Max(m.level.Spread, smallest)
 }
 
-// wealth is A's e-value, the blocks that may still grow included.
-func (m *Monitor) wealth() float64 {
+// ahead is the engine with the blocks that may still grow.
+func (m *Monitor) ahead() sequential {
 	now := m.engine
 	for block := max(m.newest+1-open, 0); block <= m.newest; block++ { // 0: nothing was counted yet
 		if c := m.pending[block%open]; c.Total > 0 || c.Bad > 0 {
 			now.bet(float64(c.Bad), m.most(block, c), m.shape(), 0)
 		}
 	}
+	return now
+}
+
+// evidence is A's: the e-value, and never more than the past's own runs allow.
+func (m *Monitor) evidence() float64 {
+	now := m.ahead()
 	if !now.Begun {
 		return 1
 	}
-	return now.value(1 - atSwap - m.entered)
+	return math.Min(now.value(1-atSwap-m.entered), m.past.evidence(now.run(), m.needed()))
 }
 
 // judge moves both tests' states after something was counted.
 func (m *Monitor) judge() {
 	at := blockTime(m.newest)
-	m.states[0].move(m.wealth(), m.needed(), at)
+	if m.states[0].State != TooLittle || !m.unremarkable() {
+		m.states[0].move(m.evidence(), m.needed(), at)
+	}
 	m.states[1].move(m.guard.evidence(), m.guard.Needed, at)
 }
 
+// unremarkable: whatever the open blocks make of it, A's evidence is below what Suspect takes. It spares the work that
+// evidence would be.
+func (m *Monitor) unremarkable() bool {
+	if !m.engine.Begun {
+		return false
+	}
+	gain := 0.0
+	for _, c := range m.pending {
+		if c.Bad > 0 {
+			gain += steepest(float64(c.Bad), m.most(m.newest, c), m.shape())
+		}
+	}
+	return 1-atSwap-m.entered+m.engine.value(0)*math.Exp(gain) < math.Sqrt(m.needed())
+}
+
 // guardShare is B's part of alpha: an outage is far beyond any limit, and A finds the rest sooner with more.
-var guardShare = tuneG
+const guardShare = 0.2
 
 // needed is the evidence for A's alarm.
 func (m *Monitor) needed() float64 { return 1 / ((1 - guardShare) * m.options.Alpha) }

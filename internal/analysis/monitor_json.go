@@ -18,13 +18,13 @@ type savedMonitor struct {
 	Blocks   float64        `json:"blocks"`
 	Expected float64        `json:"expected"`
 	Entered  float64        `json:"entered"`
-	Doubt    doubt          `json:"doubt"`
+	Past     past           `json:"past"`
 	States   [2]standing    `json:"states"`
 }
 
 // MarshalJSON saves all that it knows, the baseline's blocks left out.
 func (m *Monitor) MarshalJSON() ([]byte, error) {
-	return json.Marshal(savedMonitor{m.options, m.level, m.engine, m.guard, m.pending, m.newest, m.started, m.seen, m.late, m.blocks, m.expected, m.entered, m.doubt, m.states})
+	return json.Marshal(savedMonitor{m.options, m.level, m.engine, m.guard, m.pending, m.newest, m.started, m.seen, m.late, m.blocks, m.expected, m.entered, m.past, m.states})
 }
 
 // UnmarshalJSON restores it.
@@ -33,6 +33,6 @@ func (m *Monitor) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("restore a monitor: %w", err)
 	}
-	*m = Monitor{s.Options, s.Level, s.Engine, s.Guard, s.Pending, s.Newest, s.Started, s.Seen, s.Late, s.Blocks, s.Expected, s.Entered, s.Doubt, s.States}
+	*m = Monitor{s.Options, s.Level, s.Engine, s.Guard, s.Pending, s.Newest, s.Started, s.Seen, s.Late, s.Blocks, s.Expected, s.Entered, s.Past, s.States}
 	return nil
 }

@@ -67,7 +67,7 @@ func (s Signal) Hard() bool { return s == WorkerExits || s == Restarts || s == P
 // a margin. The others are counted events.
 func (s Signal) Compared() bool {
 	switch s {
-	case Errors5xx, Errors4xx, ClientClosed, UpstreamErrors, SlowP95, SlowP99, UpstreamSlow, ErrorLines, Probes, Lua, Certificate:
+	case Errors5xx, Errors4xx, ClientClosed, UpstreamErrors, SlowP95, SlowP99, UpstreamSlow, ErrorLines:
 		return true
 	}
 	return false

@@ -15,8 +15,10 @@ func TestTheDetachedGraftGetsTheFlagsThatItKnows(t *testing.T) {
 		"--park 2h --until=parked": "apply plan.json --stay --park=2h0m0s --until=parked",
 		"--no-package-guard":       "apply plan.json --stay --no-package-guard=true",
 		"--no-rehearsal=true":      "apply plan.json --stay --no-rehearsal=true",
-		"--no-rehearsal=false --no-package-guard=0": "apply plan.json --stay --no-package-guard=false --no-rehearsal=false",
-		"--source distro --detach --overlap 1s":     "apply plan.json --stay --overlap=1s",
+		"--no-rehearsal=false --no-package-guard=0":        "apply plan.json --stay --no-package-guard=false --no-rehearsal=false",
+		"--policy /etc/graft/site.yaml --degraded proceed": "apply plan.json --stay --degraded=proceed --policy=/etc/graft/site.yaml",
+		"--probe http://a/ --probe http://b/":              "apply plan.json --stay --probe=http://a/ --probe=http://b/",
+		"--source distro --detach --overlap 1s":            "apply plan.json --stay --overlap=1s",
 	} {
 		var flags runFlags
 		cmd := &cobra.Command{}

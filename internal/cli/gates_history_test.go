@@ -19,13 +19,14 @@ import (
 type history struct {
 	dir  string
 	rate float64 // requests a second, on average
+	slow float64 // times as long as the crowd asks for
 	now  time.Time
 }
 
 // newHistory is made before the hosts that get it.
-func newHistory(t testing.TB, rate float64, pids ...bool) *history {
+func newHistory(t testing.TB, rate, slow float64, pids ...bool) *history {
 	t.Helper()
-	days := &history{t.TempDir(), rate, time.Now()}
+	days := &history{t.TempDir(), rate, slow, time.Now()}
 	for _, pid := range pids {
 		for _, part := range []struct {
 			name     string
@@ -89,7 +90,7 @@ func (d *history) write(file string, pid bool, from, to time.Time) error {
 		day := 2 * math.Pi * float64(second.Unix()%86400) / 86400
 		stamp := second.Format("[02/Jan/2006:15:04:05 -0700]")
 		for n := poisson(rng, d.rate*(1+0.5*math.Sin(day))); n > 0; n-- {
-			line = appendLine(line[:0], rng, stamp, pid)
+			line = appendLine(line[:0], rng, stamp, d.slow, pid)
 			if _, err := lines.Write(line); err != nil {
 				return err
 			}
@@ -107,7 +108,7 @@ func poisson(rng *rand.Rand, mean float64) (n int) {
 }
 
 // appendLine adds what nginx logs for one request of the crowd: its people in their proportions.
-func appendLine(b []byte, rng *rand.Rand, stamp string, pid bool) []byte {
+func appendLine(b []byte, rng *rand.Rand, stamp string, slow float64, pid bool) []byte {
 	var a ask
 	switch p := rng.IntN(200); {
 	case p < 100:
@@ -129,7 +130,7 @@ func appendLine(b []byte, rng *rand.Rand, stamp string, pid bool) []byte {
 	if _, ms, ok := strings.Cut(a.uri, "ms="); ok {
 		ms, _, _ = strings.Cut(ms, "&")
 		took, _ = strconv.Atoi(ms)
-		took += 1 + int(20*rng.ExpFloat64()) // that host had more to do than this one has
+		took = int(slow*float64(took) + 1 + 20*rng.ExpFloat64()) // that host had more to do than this one has
 		proxied = true
 	}
 	if a.patience > 0 {

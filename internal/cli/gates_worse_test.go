@@ -28,8 +28,8 @@ var faults = []fault{
 	{name: "5xx at 10 %", how: "fail-permille", much: "100", at: "parked", days: true, reason: `5xx`},
 	{name: "5xx at 10 %, nothing known before", how: "fail-permille", much: "100", at: "overlap", pid: true, reason: `5xx`},
 	{name: "half as slow again", how: "delay-percent", much: "50", at: "overlap", pid: true, days: true, reason: `(?i)slow|p9[59]`, never: `5xx`},
-	{name: "workers that crash now and then", how: "crash-one-in", much: "400", at: "overlap", pid: true, days: true, reason: `exited on signal|crashed`, losses: true},
-	{name: "workers that crash now and then while parked", how: "crash-one-in", much: "800", at: "parked", reason: `exited on signal|crashed`, losses: true},
+	{name: "workers that crash now and then", how: "crash-one-in", much: "250", at: "overlap", pid: true, days: true, reason: `exited on signal|crashed`, losses: true},
+	{name: "workers that crash now and then while parked", how: "crash-one-in", much: "500", at: "parked", reason: `exited on signal|crashed`, losses: true},
 	{name: "one broken location", how: "fail-prefix", much: "/cart/", at: "overlap", pid: true, days: true, reason: `5xx.*/cart|/cart.*5xx`},
 	{name: "a memory leak", how: "leak-bytes", much: "100000", at: "overlap", pid: true, reason: `(?i)memory`, never: `5xx`},
 }
@@ -41,7 +41,7 @@ func gates(overlap, park string) []string {
 
 func TestTargetsThatAreWorseAreTakenBackForTheRightReason(t *testing.T) {
 	bad := worse(t)
-	days := newHistory(t, 4, true, false)
+	days := newHistory(t, 4, 1, true, false)
 	again, share := 1, 0.7
 	if fullField() {
 		again, share = 5, 1

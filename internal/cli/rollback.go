@@ -52,7 +52,10 @@ func (a *app) finishCommand() *cobra.Command {
 			if ordered, err := a.order(cmd.Context(), migrate.OrderFinish, migrate.Finished); ordered || err != nil {
 				return err
 			}
-			options := migrate.Defaults()
+			options, err := a.remembered()
+			if err != nil {
+				return err
+			}
 			options.Policy.Gates.Park = 0
 			return a.takeOver(cmd.Context(), options, migrate.Finished, (*migrate.Engine).PassByHand)
 		},

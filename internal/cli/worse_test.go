@@ -167,7 +167,7 @@ func TestAGateThatFailsTakesTheBinaryBack(t *testing.T) {
 				// Where all workers crash at once, no gate is needed to see it.
 				gate := strings.Contains(r.stderr, "the gate at "+at+" failed") || strings.Contains(r.stderr, "all have crashed")
 				// A probe may meet the crash before the log tells of it.
-				if !gate || !strings.Contains(r.stderr, reason) && !(how == "crash" && strings.Contains(r.stderr, "probes were lost")) {
+				if !gate || !strings.Contains(r.stderr, reason) && !(how == "crash" && strings.Contains(r.stderr, "tries lost")) {
 					t.Errorf("the reason is not told: %s", r)
 				}
 				h.phase("rolled-back")

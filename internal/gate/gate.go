@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func (w *Watch) learn() {
 	defer close(w.learned)
 	h, cfg := w.cfg.History, w.cfg
 	w.live.learn(h, cfg.Length)
-	all, rates := w.errors.classes.rated(h.Series[0], w.live.errorAlpha, cfg.Margin, cfg.Length)
+	all, rates := w.errors.classes.rated(h.Series[0], w.live.errorAlpha, cmp.Or(cfg.Margins[analysis.ErrorLines], cfg.Margin), cfg.Length)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.errors.classes.all, w.errors.classes.rates, w.ready = all, rates, true

@@ -66,6 +66,7 @@ func (g *openGate) over(state *gateState) bool { return g.counted > g.allowed+st
 // told is the gate as a status shows it.
 func (g *openGate) told(s gateStates) Gate {
 	evidence, state := g.evidence, s.of(g.phase)
+	evidence.Findings = nil // the decision has them, in order
 	return Gate{
 		Verdict: g.decision.Verdict, Why: append([]string{}, g.decision.Why...), Evidence: &evidence, Warned: g.decision.Warned,
 		Watched: state.Watched, Length: g.policy.MinDuration + state.Extended, Paused: s.Paused, Rest: g.rest.why, Findings: g.decision.Findings,
@@ -182,6 +183,6 @@ func (e *Engine) noteOnce(d analysis.Decision, also string) error {
 func (e *Engine) noteGate(v analysis.Verdict, why []string) error {
 	e.gate.noted = v
 	g := e.gate.told(e.gates)
-	g.Verdict, g.Why, g.Findings = v, append([]string{}, why...), nil // the evidence has them
+	g.Verdict, g.Why = v, append([]string{}, why...)
 	return e.note("", stepGate, journal.Observed, g)
 }

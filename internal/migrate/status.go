@@ -94,9 +94,6 @@ func lastWord(events []journal.Event, phase Phase) Gate {
 		if e.Step != stepGate || json.Unmarshal(e.Data, &g) != nil || len(g.Why) == 0 {
 			continue
 		}
-		if g.Evidence != nil {
-			g.Findings = g.Evidence.Findings
-		}
 		return g
 	}
 	return Gate{Why: []string{}}

@@ -77,10 +77,11 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 		return err
 	}
 	p, length, state := e.opts.Policy, e.opts.length(e.phase), e.gates.of(e.phase)
+	// Each of the two gates has half of the false alarms that are allowed.
 	w, err := gate.Start(context.WithoutCancel(ctx), gate.Config{
 		FS: e.fs, OldMaster: seen.Old.Process, NewMaster: seen.New.Process, Logs: e.logs, Before: b.Requests,
 		Targets: e.targets, Probes: e.probes, ProbeRate: p.Probes.Rate * float64(max(1, len(e.targets))), Baseline: b.Baseline, Log: e.log,
-		History: days, Alpha: p.Alpha, Margin: p.Margin, Margins: p.Margins(), Blackout: e.blackouts, Length: length, State: e.rec.stateOf(e.phase),
+		History: days, Alpha: p.Alpha / 2, Margin: p.Margin, Margins: p.Margins(), Blackout: e.blackouts, Length: length, State: e.rec.stateOf(e.phase),
 	})
 	if err != nil {
 		return err

@@ -89,14 +89,14 @@ func (i *Instance) Peers(t testing.TB) {
 		server.Protocols.SetHTTP1(true)
 		server.Protocols.SetUnencryptedHTTP2(true)
 		go func() { _ = server.Serve(listener) }() // it ends with Close
-		t.Cleanup(func() { server.Close() })
+		t.Cleanup(func() { _ = server.Close() })
 	}
 	serve("ws.sock", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return
 		}
-		defer c.CloseNow()
+		defer func() { _ = c.CloseNow() }()
 		for {
 			kind, text, err := c.Read(r.Context())
 			if err != nil {

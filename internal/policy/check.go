@@ -105,8 +105,8 @@ func texts[T ~string](list []T) []string {
 	return out
 }
 
-// keys are all that a policy file may have, at any depth.
-func keys() []string {
+// Keys are all that a policy file may have, at any depth.
+func Keys() []string {
 	var all []string
 	var walk func(t reflect.Type)
 	walk = func(t reflect.Type) {

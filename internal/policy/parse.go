@@ -76,7 +76,7 @@ func located(name string, err error) error {
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) {
 		key := at.Value
-		text = fmt.Sprintf("unknown key %q%s", key, meant(key, keys()))
+		text = fmt.Sprintf("unknown key %q%s", key, meant(key, Keys()))
 	}
 	return placed(name, at, text)
 }

@@ -47,7 +47,7 @@ func dialHTTP3(ctx context.Context, t Target, userAgent string, keepHead bool) (
 	// Without keep-alives: PINGs would find out between two requests what a request is there to find out.
 	conn, err := quic.Dial(ctx, packets, address, config, &quic.Config{MaxIdleTimeout: quicIdle})
 	if err != nil {
-		packets.Close()
+		_ = packets.Close()
 		return nil, err
 	}
 	transport := &http3.Transport{DisableCompression: true}
@@ -56,7 +56,7 @@ func dialHTTP3(ctx context.Context, t Target, userAgent string, keepHead bool) (
 
 func (h *http3Conn) close() {
 	_ = h.client.CloseWithError(0x100, "") // H3_NO_ERROR; the connection may be gone already
-	h.packets.Close()
+	_ = h.packets.Close()
 }
 
 func (h *http3Conn) exchange(deadline time.Time, sink io.Writer) reply {

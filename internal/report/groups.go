@@ -47,8 +47,17 @@ func groups(before, after *traffic.Groups, compare bool) []Group {
 		}
 		return cmp.Compare(b.After.Requests+b.Before.Requests, a.After.Requests+a.Before.Requests)
 	})
-	return list[:min(len(list), mostGroups)]
+	list = list[:min(len(list), mostGroups)]
+	restBefore, _ := before.Rest()
+	restAfter, _ := after.Rest()
+	if restBefore.Requests+restAfter.Requests > 0 {
+		list = append(list, Group{Name: restName, Before: groupSums(restBefore), After: groupSums(restAfter)})
+	}
+	return list
 }
+
+// restName stands for the groups that there was no room for.
+const restName = "(names too rare to be kept)"
 
 func groupSums(g *traffic.Group) GroupSums {
 	s := GroupSums{Requests: g.Requests, Errors5xx: g.Classes[5], Share: share(g.Classes[5], g.Requests)}
@@ -79,4 +88,24 @@ func changed(b, a GroupSums) string {
 		}
 	}
 	return ""
+}
+
+// culprit is the group that most of the additional 5xx come from, though less than half of the requests are its:
+// where to look first. Empty if there is none.
+func culprit(what string, list []Group) string {
+	var worst Group
+	all, most, requests := 0.0, 0.0, int64(0)
+	for _, g := range list {
+		over := float64(g.After.Errors5xx) - g.Before.Share*float64(g.After.Requests)
+		requests += g.After.Requests
+		all += max(over, 0)
+		if over > most {
+			worst, most = g, over
+		}
+	}
+	if most < fewErrors || most < all/2 || 2*worst.After.Requests > requests {
+		return ""
+	}
+	return fmt.Sprintf("%.0f %% of the additional 5xx are of the %s %s: %s before, %s after",
+		100*most/all, what, worst.Name, percent(worst.Before.Share), percent(worst.After.Share))
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"graft/internal/analysis"
 	"graft/internal/sketch"
 	"graft/internal/traffic"
 )
@@ -35,8 +36,16 @@ func New(o Options, periods ...*Input) *Report {
 		r.judge(before, after, o)
 	}
 	r.FailingURIs = failing(&before.Counts.Failing, &after.Counts.Failing)
+	r.FailingShort = before.Counts.Failing.Short() + after.Counts.Failing.Short()
 	r.Hosts = groups(&before.Counts.Hosts, &after.Counts.Hosts, len(periods) == 2)
 	r.Paths = groups(&before.Counts.Paths, &after.Counts.Paths, len(periods) == 2)
+	if r.Verdict != nil && *r.Verdict == analysis.Fail {
+		for _, words := range []string{culprit("server", r.Hosts), culprit("path", r.Paths)} {
+			if words != "" {
+				r.Why = append(r.Why, words)
+			}
+		}
+	}
 	r.ErrorLog = grown(before.Errors, after.Errors)
 	return r
 }

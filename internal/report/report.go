@@ -21,9 +21,11 @@ type Report struct {
 	// Concurrent says that both periods are one time, so that both sides were compared block by block.
 	Concurrent bool `json:"concurrent,omitempty"`
 
-	FailingURIs []URI   `json:"failing_uris,omitempty"` // by 5xx
-	Hosts       []Group `json:"hosts,omitempty"`
-	Paths       []Group `json:"paths,omitempty"`
+	FailingURIs []URI `json:"failing_uris,omitempty"` // by 5xx
+	// FailingShort is by how much their counts may be too low, where there were too many to count each.
+	FailingShort int64   `json:"failing_uris_short,omitempty"`
+	Hosts        []Group `json:"hosts,omitempty"`
+	Paths        []Group `json:"paths,omitempty"`
 	// ErrorLog is what the error logs told, the most changed classes first; nil if none was given.
 	ErrorLog []ErrorClass `json:"error_log,omitempty"`
 }

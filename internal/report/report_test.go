@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,6 +89,27 @@ func TestAWorsePeriodFailsAndNamesWhatGotWorse(t *testing.T) {
 	}
 }
 
+func TestOneBrokenLocationIsNamed(t *testing.T) {
+	broken := site(tuesday, 2, 5, 40)
+	for second := range 2 * 3600 {
+		for n := range 3 { // a small part of the site, all of it broken
+			r := accesslog.Record{Time: tuesday.Unix() + int64(second), Status: 200, URI: []byte("/pay/now"), Host: []byte("pay.example"), RequestTime: 5, UpstreamTime: -1}
+			if n == 0 {
+				r.Status = 500
+			}
+			broken.Add(&r)
+		}
+	}
+	r := New(Options{}, input("before", site(monday, 6, 5, 40)), input("after", broken))
+	why := strings.Join(r.Why, "\n")
+	if *r.Verdict != analysis.Fail || !strings.Contains(why, "of the server pay.example") || !strings.Contains(why, "of the path /pay/") {
+		t.Errorf("%v\n%s", *r.Verdict, why)
+	}
+	if strings.Contains(strings.Join(worse().Why, "\n"), "of the server") {
+		t.Error("the only server is named as the culprit")
+	}
+}
+
 func TestAPeriodLikeTheOneBeforePasses(t *testing.T) {
 	r := New(Options{}, input("before", site(monday, 6, 5, 40)), input("after", site(tuesday, 3, 5, 40)))
 	if *r.Verdict != analysis.Pass {
@@ -160,6 +182,23 @@ func TestTheErrorLogTellsOfCrashesAndOfWhatIsNew(t *testing.T) {
 	after.Errors.Add(line(tuesday, accesslog.Crit, "something"))
 	if r = New(Options{}, before, after); *r.Verdict != analysis.Pass {
 		t.Errorf("nothing known: %v %q", *r.Verdict, r.Why)
+	}
+}
+
+func TestWhatClientsInventIsCountedTogether(t *testing.T) {
+	o := site(monday, 1, 5, 40)
+	for i := range 20_000 {
+		o.Add(&accesslog.Record{Time: monday.Unix(), Status: 503, URI: fmt.Appendf(nil, "/%d", i), RequestTime: 1, UpstreamTime: -1})
+	}
+	r := New(Options{}, input("all", o))
+	last := r.Paths[len(r.Paths)-1]
+	if last.Name != restName || last.After.Requests < 15_000 || last.After.Errors5xx != last.After.Requests || r.FailingShort == 0 {
+		t.Errorf("the last path is %+v; URIs may be more by %d", last, r.FailingShort)
+	}
+	var text, page bytes.Buffer
+	r.Text(&text, 100)
+	if err := r.HTML(&page); err != nil || !strings.Contains(text.String(), "too many to count each") || !strings.Contains(page.String(), "too many to count each") {
+		t.Errorf("that is not told: %v\n%s", err, text.String())
 	}
 }
 

@@ -103,7 +103,7 @@ func (r *Report) Text(w io.Writer, columns int) {
 		}
 		fmt.Fprintf(w, "\n%s of %s lines fit no format, such as\n", thousands(read.Malformed), thousands(read.Lines))
 		for _, s := range read.Samples[:min(len(read.Samples), textSamples)] {
-			fmt.Fprintf(w, "  %s\n", Printable(s, columns-2))
+			fmt.Fprintf(w, "  %s\n", Printable(s, 300)) // whole: what is odd may be at the end
 		}
 	}
 }
@@ -149,6 +149,9 @@ func (r *Report) textURIs(w io.Writer, two bool, columns int) {
 			fmt.Fprintf(w, "%8s ", thousands(u.Before))
 		}
 		fmt.Fprintf(w, "%8s  %s\n", thousands(u.After), Printable(u.URI, columns-20))
+	}
+	if r.FailingShort > 0 {
+		fmt.Fprintf(w, "there are too many to count each: these may be more, by %s at most\n", thousands(r.FailingShort))
 	}
 }
 

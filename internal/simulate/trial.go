@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -24,7 +23,8 @@ type outcome struct {
 	rules []bool
 }
 
-func watchWithout(w world, r noise, baseline int) outcome {
+// watchWithout has the monitor watch a world without a fault, and, if asked for, the other rules.
+func watchWithout(w world, r noise, baseline int, others bool) outcome {
 	blocks := w.stretch(r, baseline, watchBlocks, 1)
 	m := newMonitor(blocks[:baseline])
 	var o outcome
@@ -43,7 +43,7 @@ func watchWithout(w world, r noise, baseline int) outcome {
 		before.Bad += c.Bad
 		before.Total += c.Total
 	}
-	if skip {
+	if !others {
 		return o
 	}
 	for _, rule := range rules() {
@@ -70,19 +70,17 @@ func (w world) delay(r noise, fault float64) time.Duration {
 	return unseen
 }
 
-var skip = os.Getenv("SKIP") != ""
-
 const unseen = time.Duration(1<<63 - 1)
 
-// many runs trials on both cores, each with randomness of its own that depends on the seed and its number alone.
-func many[T any](workers, runs int, seed uint64, trial func(noise) T) []T {
+// many runs trials on all workers, each with randomness of its own that depends on a seed and its number alone.
+func many[T any](s size, runs int, trial func(noise) T) []T {
 	results := make([]T, runs)
 	next := make(chan int)
 	var group sync.WaitGroup
-	for range workers {
+	for range s.workers {
 		group.Go(func() {
 			for i := range next {
-				results[i] = trial(newNoise(seed, uint64(i)))
+				results[i] = trial(newNoise(s.seeds[i%len(s.seeds)], uint64(i)))
 			}
 		})
 	}

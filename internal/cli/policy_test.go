@@ -1,0 +1,87 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"graft/internal/nginxtest"
+)
+
+// policy writes a policy file for short gates.
+func (h *host) policy(text string) string {
+	h.t.Helper()
+	file := filepath.Join(h.t.TempDir(), "policy.yaml")
+	text = "gates: {overlap: 300ms, park: 300ms}\nminimum: {requests: 0}\nprobes: {rate: 20}\n" + text
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+	return file
+}
+
+// allDay is a window that is always open.
+const allDay = "\n  - {name: always, from: 00:00, to: 24:00}\n"
+
+// In a blackout a comparison does not roll back, and nothing passes; a crash does roll back.
+func TestABlackoutHoldsComparisonsBackAndNoCrash(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	before := h.sha256(h.inst.Exe)
+	h.must(0, with("apply", h.plan(worse(t)), "--until", "overlap")...)
+	file := h.policy("signals: {probes: {action: ignore}}\nblackout:" + allDay)
+	h.misbehave("fail")
+	load := light(t, h.inst)
+	cmd, stderr := h.start("resume", "--policy", file)
+	h.eventually("a verdict that does not act", func() bool {
+		return strings.Contains(h.must(0, "history", h.status().Migration).stdout, "it does not act now: blackout: always")
+	})
+	h.phase("overlap")
+	if gate := h.full().Gate; gate.Watched != 0 || !strings.Contains(gate.Rest, "always") {
+		t.Errorf("the clock goes on in a blackout: %+v", gate)
+	}
+	load.stop()
+	h.misbehave("crash")
+	load = light(t, h.inst)
+	_ = cmd.Wait()
+	load.stop()
+	if code := cmd.ProcessState.ExitCode(); code != 5 {
+		t.Errorf("exit %d, want 5: %s", code, stderr)
+	}
+	h.restored(before)
+}
+
+func TestTheOldMasterEndsOnlyWhenThePolicyLetsIt(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	plan := h.plan(nginxtest.Release(t, "1.26.3").Path)
+	soon := time.Now().UTC().Add(6 * time.Hour)
+	file := h.policy("finish_only:\n  - {name: quiet hour, from: " + soon.Format("15:04") + ", to: " + soon.Add(time.Hour).Format("15:04") + "}\n")
+	cmd, _ := h.start("apply", plan, "--no-rehearsal", "--policy", file, "--patience", "20s")
+	h.eventually("a gate that passed and waits", func() bool {
+		return h.graft("status").code == 0 && strings.Contains(h.must(0, "history", h.status().Migration).stdout, "the old master is ended only quiet hour")
+	})
+	h.phase("parked")
+	h.must(0, "finish") // a person's word is enough
+	_ = cmd.Wait()
+	h.phase("finished")
+}
+
+func TestADegradedGateDoesWhatThePolicySays(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	before := h.sha256(h.inst.Exe)
+	h.must(0, with("apply", h.plan(worse(t)), "--until", "overlap")...)
+	h.misbehave("fail")
+	load := light(t, h.inst)
+	warn := "signals: {probes: {action: warn}, 5xx: {action: warn}}\n"
+	r := h.must(9, "resume", "--policy", h.policy(warn))
+	if !strings.Contains(r.stderr, "the gate at overlap is degraded") || !strings.Contains(r.stderr, "500") {
+		t.Errorf("%s", r)
+	}
+	h.phase("overlap")
+	r = h.must(5, "resume", "--policy", h.policy(warn+"degraded: rollback\n"))
+	load.stop()
+	if !strings.Contains(r.stderr, "the gate at overlap is degraded") {
+		t.Errorf("%s", r)
+	}
+	h.restored(before)
+}
