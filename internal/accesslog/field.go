@@ -117,9 +117,9 @@ func (how reading) fill(r *Record, text []byte) {
 	case readBytes:
 		r.Bytes = integer(text)
 	case readRequest:
-		r.URI = pathOfRequest(text)
+		r.Request = text
 	case readURI:
-		r.URI = pathOf(text)
+		r.Target = text
 	case readHost:
 		r.Host = text
 	case readUserAgent:

@@ -143,7 +143,7 @@ func agree(t interface{ Fatalf(string, ...any) }, f *Format, c *clock, line stri
 		}
 		for _, q := range []quotes{{}, found} {
 			ok := f.parse([]byte(line + behind)[:len(line)], q, &fast, c)
-			if diff := cmp.Diff(slow, fast); ok != want || diff != "" {
+			if diff := cmp.Diff(slow, fast); ok != want || !bytes.Equal(slow.URI(), fast.URI()) || diff != "" {
 				t.Fatalf("%q, then %q\nplan %v, matcher %v\n%s", line, behind, ok, want, diff)
 			}
 		}
@@ -175,7 +175,7 @@ func scanned(fs Formats, data []byte, size int) (records []Record, malformed int
 	s := NewScanner(fs)
 	keep := func(r *Record) {
 		k := *r
-		for _, b := range []*[]byte{&k.URI, &k.Host, &k.UserAgent} {
+		for _, b := range []*[]byte{&k.Target, &k.Request, &k.Host, &k.UserAgent} {
 			*b = slices.Clone(*b)
 		}
 		records = append(records, k)

@@ -14,13 +14,23 @@ type Record struct {
 	// format without it, how many the lists of times show to have failed before the last.
 	UpstreamFailures uint8
 	Bytes            int64  // $body_bytes_sent or $bytes_sent; -1: not told
-	URI              []byte // the path of $request, $request_uri or $uri, without arguments, escapes as logged; nil: not told
+	Target           []byte // $request_uri or $uri, with arguments; nil: not told
+	Request          []byte // $request, in a format that tells the URI with nothing else; nil: not told
 	Host             []byte // $host, $http_host or $server_name; nil: not told
 	UserAgent        []byte // as logged; nil: not told
 }
 
 // untold is a Record of a line that tells nothing.
 var untold = Record{RequestTime: -1, UpstreamTime: -1, Bytes: -1}
+
+// URI is the path of the request's URI, without arguments, escapes as logged; nil: not told. To cut it out costs
+// an eighth of reading the line: it is done when it is asked for.
+func (r *Record) URI() []byte {
+	if r.Target != nil {
+		return pathOf(r.Target)
+	}
+	return pathOfRequest(r.Request)
+}
 
 // Is5xx tells whether the server was at fault.
 func (r *Record) Is5xx() bool { return r.Status >= 500 && r.Status <= 599 }

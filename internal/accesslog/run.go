@@ -156,7 +156,7 @@ func (s *step) text(r *Record, text []byte) {
 	case readUserAgent:
 		r.UserAgent = text
 	case readRequest:
-		r.URI = pathOfRequest(text)
+		r.Request = text
 	default:
 		s.read.fill(r, text)
 	}

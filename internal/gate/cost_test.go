@@ -20,7 +20,7 @@ func busyDays() (*History, []accesslog.Record) {
 	for range 30_000 {
 		r := accesslog.Record{
 			Status: 200, PID: []int{oldWorker, newWorker}[random.IntN(2)], RequestTime: int32(random.ExpFloat64() * 50), UpstreamTime: int32(random.ExpFloat64() * 40),
-			URI: fmt.Appendf(nil, "/place%d/%d", random.IntN(30), random.IntN(1000)), Host: fmt.Appendf(nil, "s%d.example.org", random.IntN(4)),
+			Target: fmt.Appendf(nil, "/place%d/%d", random.IntN(30), random.IntN(1000)), Host: fmt.Appendf(nil, "s%d.example.org", random.IntN(4)),
 		}
 		if random.IntN(500) == 0 {
 			r.Status = 502

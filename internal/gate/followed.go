@@ -83,7 +83,7 @@ func (a *accessWatch) take(lines []byte, l *live, pids *generations, now time.Ti
 		if whose != oldGeneration {
 			addRequest(&a.Requests, r)
 		}
-		if !a.hidden && !a.probed[string(r.URI)] {
+		if !a.hidden && !a.probed[string(r.URI())] {
 			l.add(a.from, r, whose, now)
 		}
 	})

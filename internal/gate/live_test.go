@@ -25,7 +25,7 @@ type traffic struct {
 func newTraffic(names ...string) *traffic {
 	s := newSurvey()
 	for i := range 300 * len(names) {
-		s.add("access.log", &accesslog.Record{Status: 200, RequestTime: int32(1 + i%100), UpstreamTime: -1, URI: []byte(names[i%len(names)] + "x")}, 1)
+		s.add("access.log", &accesslog.Record{Status: 200, RequestTime: int32(1 + i%100), UpstreamTime: -1, Target: []byte(names[i%len(names)] + "x")}, 1)
 	}
 	now := time.Unix(1_790_000_000, 0)
 	h := &History{Scopes: s.scopes(), Errors: newErrorHistory(), Until: now}
@@ -38,7 +38,7 @@ func newTraffic(names ...string) *traffic {
 }
 
 func (r *traffic) request(pid, status int, uri string) {
-	rec := &accesslog.Record{Time: r.now.Unix(), Status: status, PID: pid, RequestTime: 50, UpstreamTime: -1, URI: []byte(uri)}
+	rec := &accesslog.Record{Time: r.now.Unix(), Status: status, PID: pid, RequestTime: 50, UpstreamTime: -1, Target: []byte(uri)}
 	r.l.add(r.l.source("access.log"), rec, r.pids.of[pid], r.now)
 }
 
@@ -161,7 +161,7 @@ func TestEachRequestIsCountedOnce(t *testing.T) {
 		for range random.IntN(20) {
 			pid := []int{0, oldWorker, newWorker, 77}[random.IntN(4)]
 			rec := &accesslog.Record{
-				Time: r.now.Unix() - int64(random.IntN(40)) + int64(random.IntN(5)), Status: 200, PID: pid, RequestTime: -1, UpstreamTime: -1, URI: []byte("/a/x"),
+				Time: r.now.Unix() - int64(random.IntN(40)) + int64(random.IntN(5)), Status: 200, PID: pid, RequestTime: -1, UpstreamTime: -1, Target: []byte("/a/x"),
 			}
 			if random.IntN(20) == 0 {
 				rec.Time = 0

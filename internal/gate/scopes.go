@@ -47,8 +47,11 @@ func (s *scopes) of(log int, r *accesslog.Record, fn func(scope int)) {
 			fn(s.OtherHosts)
 		}
 	}
-	if s.OtherPlaces > 0 && r.URI != nil {
-		deep, flat := places(r.URI)
+	if s.OtherPlaces == 0 {
+		return
+	}
+	if uri := r.URI(); uri != nil {
+		deep, flat := places(uri)
 		if i, ok := s.Places[string(deep)]; ok {
 			fn(i)
 		} else if i, ok := s.Places[string(flat)]; ok {

@@ -41,8 +41,8 @@ func (s *survey) add(log string, r *accesslog.Record, weight float64) {
 	if r.Host != nil {
 		sample(s.hosts, r.Host, r, weight)
 	}
-	if r.URI != nil {
-		deep, flat := places(r.URI)
+	if uri := r.URI(); uri != nil {
+		deep, flat := places(uri)
 		sample(s.places, deep, r, weight)
 		if len(flat) < len(deep) {
 			sample(s.places, flat, r, weight)

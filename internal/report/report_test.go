@@ -27,19 +27,19 @@ func site(from time.Time, hours int, bad int, slow int32) *traffic.Overview {
 		for n := range 10 {
 			i := second*10 + n
 			r := accesslog.Record{
-				Time: from.Unix() + int64(second), Status: 200, Bytes: 5000, Host: []byte("shop.example"), URI: []byte("/shop/list"),
+				Time: from.Unix() + int64(second), Status: 200, Bytes: 5000, Host: []byte("shop.example"), Target: []byte("/shop/list"),
 				RequestTime: 5 + int32(i*7919%int(slow)), UpstreamTime: 4,
 			}
 			switch {
 			case i*6151%1000 < bad:
-				r.Status, r.URI, r.UpstreamFailures = 502, []byte("/shop/cart"), 1
+				r.Status, r.Target, r.UpstreamFailures = 502, []byte("/shop/cart"), 1
 			case i%50 == 0:
-				r.Status, r.URI, r.UpstreamTime = 404, []byte(hostile), -1
+				r.Status, r.Target, r.UpstreamTime = 404, []byte(hostile), -1
 			case i%7 == 0:
-				r.Status, r.URI, r.UpstreamTime = 304, []byte("/static/app.js"), -1
+				r.Status, r.Target, r.UpstreamTime = 304, []byte("/static/app.js"), -1
 			}
 			if i%5000 == 0 {
-				r.Status, r.URI = 500, []byte(hostile)
+				r.Status, r.Target = 500, []byte(hostile)
 			}
 			o.Add(&r)
 		}
@@ -93,7 +93,7 @@ func TestOneBrokenLocationIsNamed(t *testing.T) {
 	broken := site(tuesday, 2, 5, 40)
 	for second := range 2 * 3600 {
 		for n := range 3 { // a small part of the site, all of it broken
-			r := accesslog.Record{Time: tuesday.Unix() + int64(second), Status: 200, URI: []byte("/pay/now"), Host: []byte("pay.example"), RequestTime: 5, UpstreamTime: -1}
+			r := accesslog.Record{Time: tuesday.Unix() + int64(second), Status: 200, Target: []byte("/pay/now"), Host: []byte("pay.example"), RequestTime: 5, UpstreamTime: -1}
 			if n == 0 {
 				r.Status = 500
 			}
@@ -188,7 +188,7 @@ func TestTheErrorLogTellsOfCrashesAndOfWhatIsNew(t *testing.T) {
 func TestWhatClientsInventIsCountedTogether(t *testing.T) {
 	o := site(monday, 1, 5, 40)
 	for i := range 20_000 {
-		o.Add(&accesslog.Record{Time: monday.Unix(), Status: 503, URI: fmt.Appendf(nil, "/%d", i), RequestTime: 1, UpstreamTime: -1})
+		o.Add(&accesslog.Record{Time: monday.Unix(), Status: 503, Target: fmt.Appendf(nil, "/%d", i), RequestTime: 1, UpstreamTime: -1})
 	}
 	r := New(Options{}, input("all", o))
 	last := r.Paths[len(r.Paths)-1]

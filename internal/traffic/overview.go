@@ -17,8 +17,8 @@ func (o *Overview) Add(r *accesslog.Record) {
 	if r.Host != nil {
 		o.Hosts.Add(r.Host, r)
 	}
-	if r.URI != nil {
-		o.Paths.Add(FirstPart(r.URI), r)
+	if uri := r.URI(); uri != nil {
+		o.Paths.Add(FirstPart(uri), r)
 	}
 }
 

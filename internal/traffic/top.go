@@ -98,7 +98,10 @@ type Failing struct{ Top }
 
 // Add counts the request's URI if the server was at fault.
 func (f *Failing) Add(r *accesslog.Record) {
-	if r.Status >= 500 && r.Status <= 599 && r.URI != nil {
-		f.Top.Add(r.URI)
+	if !r.Is5xx() {
+		return
+	}
+	if uri := r.URI(); uri != nil {
+		f.Top.Add(uri)
 	}
 }
