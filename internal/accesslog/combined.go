@@ -78,7 +78,7 @@ func (c *clock) combined(line []byte, q quotes, r *Record) int {
 	from = requestEnd + len(`" 200 `)
 	sent := load(line[from:])
 	n := first(nonDigits(sent))
-	if n == 0 || n == 8 || byte(sent>>(8*n)) != ' ' || referer != from+n+1 {
+	if n == 0 || n == 8 || byte(sent>>(uint(8*n)&63)) != ' ' || referer != from+n+1 {
 		return -1
 	}
 	r.Bytes = int64(number8(sent, n))

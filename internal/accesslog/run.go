@@ -240,9 +240,9 @@ func (s *step) seconds(rest []byte, r *Record) int {
 // -1 if there is none. Most lists have one element.
 func (s *step) list(rest []byte, end int, r *Record) int {
 	if len(rest) >= 8 && (s.read == readUpstreamTime || s.read == readUpstreamTries) {
-		ms, n := secondsOf(load(rest))
-		if n == 0 && rest[0] == '-' {
-			ms, n = -1, 1
+		ms, n := int32(-1), 1
+		if rest[0] != '-' {
+			ms, n = secondsOf(load(rest))
 		}
 		if n > 0 && s.ends(rest, n, end) {
 			r.UpstreamTime = ms

@@ -36,7 +36,7 @@ func first(marks uint64) int { return bits.TrailingZeros64(marks) >> 3 }
 
 // number reads the first n bytes of a word, 1 to 8 digits.
 func number8(word uint64, n int) uint64 {
-	word = word << (64 - 8*n) & (ones * 0x0f)
+	word = word << (uint(64-8*n) & 63) & (ones * 0x0f)
 	word = word * (1 + 10<<8) >> 8 & 0x00ff00ff00ff00ff
 	word = word * (1 + 100<<16) >> 16 & 0x0000ffff0000ffff
 	return word * (1 + 10000<<32) >> 32
@@ -45,6 +45,9 @@ func number8(word uint64, n int) uint64 {
 // secondsOf reads "1.234", with up to three digits before the dot, in ms. n is 0 if it cannot.
 func secondsOf(word uint64) (ms int32, n int) {
 	marks := nonDigits(word)
+	if word&0xff00 == '.'<<8 && marks&0x0000_8080_8080_8080 == 0x0000_8000_0000_8000 && byte(word>>40) != '.' {
+		return int32(1000*(word&0xf) + 100*(word>>16&0xf) + 10*(word>>24&0xf) + word>>32&0xf), 5 // most are below 10 s
+	}
 	dot := first(marks)
 	marks &= marks - 1
 	n = first(marks)
