@@ -32,7 +32,7 @@ const mostParts = 4
 
 // replay lets A play on the baseline: each day against the others, less than two days half against half.
 func (m *Monitor) replay(b Baseline) past {
-	length := min(len(b.Blocks)/stretches, stretchHours*3600/int(blockSeconds))
+	length := stretchOf(b)
 	if length < 1 {
 		return past{Limit: never}
 	}

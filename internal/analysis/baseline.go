@@ -133,23 +133,36 @@ func smoothHours(hours [24]Count, mean float64) [24]float64 {
 }
 
 // spreadScales are the lengths at which noise is looked for, in blocks: 10 s to 1 h.
-var spreadScales = []int{1, 3, 6, 12, 30, 60, 120, 360}
+var spreadScales = [...]int{1, 3, 6, 12, 30, 60, twenty, hourly}
 
-// spread is the largest, over block lengths, of (variance of the relative excess over what Poisson counts have) × length.
+const (
+	twenty = 120 // blocks of 10 s are twenty minutes
+	hourly = 360
+	// mostGrowth from twenty minutes to an hour is what noise that lasts an hour has; beyond it nothing is told.
+	mostGrowth = 2.4
+)
+
+// spread is the largest, over block lengths, of (variance of the relative excess over what Poisson counts have) ×
+// length. Where that still grows between twenty minutes and an hour, the noise lasts longer than the hour shows, and
+// its whole is extrapolated: exponentially correlated noise of 5 (30) minutes grows 1.2 (2.1) times, and then has 1.1
+// (1.8) times what an hour shows.
 func spread(b Baseline, l *level) float64 {
-	largest := 0.0
-	at := map[int]float64{}
+	largest, twentyMinutes, hour := 0.0, 0.0, 0.0
 	for _, scale := range spreadScales {
 		if len(b.Blocks) < 8*scale {
 			break
 		}
 		v := relativeVariance(b, l, scale) * float64(scale) * float64(blockSeconds)
 		largest = math.Max(largest, v)
-		at[scale] = v
+		switch scale {
+		case twenty:
+			twentyMinutes = v
+		case hourly:
+			hour = v
+		}
 	}
-	if at[120] > 0 && at[360] > at[120] {
-		grown := math.Min(at[360]/at[120], 2.4)
-		largest = math.Max(largest, at[360]*2/(3-grown))
+	if twentyMinutes > 0 && hour > twentyMinutes {
+		largest = math.Max(largest, hour*2/(3-math.Min(hour/twentyMinutes, mostGrowth)))
 	}
 	return largest
 }

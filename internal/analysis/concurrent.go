@@ -126,6 +126,11 @@ func (c *ConcurrentTest) value() float64 {
 	return sum
 }
 
+func (c *ConcurrentTest) enough(visible float64) bool {
+	share := (float64(c.old.Bad) + some) / float64(max(c.old.Total, 1))
+	return visible <= c.options.Enough || visible*share <= smallShare
+}
+
 // visible is the smallest rise that would have been found by now, had it been there from the start.
 func (c *ConcurrentTest) visible() float64 {
 	if c.old.Total == 0 || c.now.Total == 0 {

@@ -17,7 +17,7 @@ func (m *Monitor) sequential() Finding {
 	wealth := m.evidence()
 	f := Finding{
 		Signal: m.options.Signal, Scope: m.options.Scope, Test: Sequential,
-		State: m.states[0].told(visible <= m.options.Enough), Since: m.states[0].Since,
+		State: m.states[0].told(m.enough(visible)), Since: m.states[0].Since,
 		Before: m.level.Count, After: m.seen, Evidence: wealth, Needed: m.needed(),
 		Power: power(visible, time.Duration(m.blocks)*Block),
 	}
@@ -26,14 +26,21 @@ func (m *Monitor) sequential() Finding {
 	return f
 }
 
+// outage is the share of bad ones in a sudden breakage that B has to see before it says Quiet.
+const outage = 0.5
+
 func (m *Monitor) sudden() Finding {
-	f := Finding{
-		Signal: m.options.Signal, Scope: m.options.Scope, Test: Guard,
-		State: m.states[1].told(m.blocks >= longest), Since: m.states[1].Since,
-		Before: m.level.Count, After: m.seen, Evidence: m.guard.evidence(), Needed: m.guard.Needed,
-	}
 	worst := m.guard.worst()
 	sum, limit := m.guard.Sums[worst], m.guard.Limits[worst]
+	f := Finding{
+		Signal: m.options.Signal, Scope: m.options.Scope, Test: Guard,
+		State: m.states[1].told(m.blocks >= longest && limit.ratio(sum)*m.most(m.newest, Count{Total: 1}) <= outage), Since: m.states[1].Since,
+		Before: m.level.Count, After: m.seen, Evidence: m.guard.evidence(), Needed: m.guard.Needed,
+	}
+	if limit.Limit >= never {
+		f.Words = fmt.Sprintf("%s: the baseline is too short, or had too few of them, to tell how large a sudden rise may be by chance", m.what())
+		return f
+	}
 	f.Power = power(limit.ratio(sum), time.Duration(windows[worst])*Block)
 	f.Words = fmt.Sprintf("%s in the last %s: %.0f, %s expected; the baseline's largest was %s times the expected, an alarm is %s times%s",
 		m.what(), time.Duration(windows[worst])*Block, sum.Bad, short(sum.Expected),
@@ -50,15 +57,30 @@ func (m *Monitor) what() string {
 
 func (m *Monitor) since() string { return blockTime(m.started).Format("15:04") }
 
-// expectedShare is the baseline's share, weighted as the requests of this watch are.
-func (m *Monitor) expectedShare() float64 { return m.level.Count.Share() }
+// expectedShare is the baseline's share at this watch's times of the day, weighted by its requests.
+func (m *Monitor) expectedShare() float64 {
+	if m.requests == 0 {
+		return m.level.Count.Share()
+	}
+	return m.expected / m.allowance() / m.requests
+}
 
 // reserve is what else has to be said.
 func (m *Monitor) reserve() string {
-	if m.level.Count.Total == 0 {
+	switch {
+	case m.level.Count.Total == 0:
 		return "; there is no baseline"
+	case m.past.Broken:
+		return "; in the baseline they come in such clumps that only a lasting rise is told from them"
 	}
 	return ""
+}
+
+// smallShare of bad ones, if it would have been seen, is enough to see, however often that is the baseline's.
+const smallShare = 0.001
+
+func (m *Monitor) enough(visible float64) bool {
+	return m.level.Count.Total > 0 && (visible <= m.options.Enough || visible*m.expectedShare() <= smallShare)
 }
 
 // visible is the smallest rise (a factor) that A would have found by now, had it been there from the first block on;
@@ -68,7 +90,7 @@ func (m *Monitor) visible() float64 {
 		return math.Inf(1)
 	}
 	mu, shape := m.expected/m.blocks, m.shape()
-	need := math.Log(m.needed() / atSwap * float64(len(ratios)))
+	need := math.Max(math.Log(m.needed()/atSwap*float64(len(ratios))), m.past.Limit)
 	found := func(rise float64) bool {
 		best := 0.0
 		for _, r := range ratios {
@@ -154,7 +176,7 @@ func (c *ConcurrentTest) Finding() Finding {
 	}
 	return Finding{
 		Signal: c.options.Signal, Scope: c.options.Scope, Test: Concurrent,
-		State: c.state.told(visible <= c.options.Enough), Since: c.state.Since, Before: c.old, After: c.now, Evidence: value, Needed: needed,
+		State: c.state.told(c.enough(visible)), Since: c.state.Since, Before: c.old, After: c.now, Evidence: value, Needed: needed,
 		Power: power(visible, c.state.Last.Sub(c.begun)),
 		Words: fmt.Sprintf("%s: %s by new workers, %s by old ones at the same time; e-value %s of %s needed",
 			what, told(c.now), told(c.old), short(value), short(needed)),

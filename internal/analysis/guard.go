@@ -11,7 +11,7 @@ const longest = 90
 // expect of a whole watch.
 type guard struct {
 	Bad      [longest]float64        `json:"bad"`      // by block number modulo longest
-	Expected [longest]float64        `json:"expected"` // what the level leads to expect, the margin left out
+	Expected [longest]float64        `json:"expected"` // the most that is no fault
 	Oldest   int64                   `json:"oldest"`   // since when blocks have been told without a gap as long as all windows
 	Newest   int64                   `json:"newest"`   // block number
 	Needed   float64                 `json:"needed"`   // evidence for an alarm
@@ -96,65 +96,65 @@ const (
 
 // newGuard learns from a baseline what its windows' maxima are; watch is in blocks.
 func newGuard(b Baseline, l *level, alpha float64, watch float64) guard {
-	length := min(len(b.Blocks)/stretches, stretchHours*360)
 	g := guard{Needed: 1 / alpha}
+	length := stretchOf(b)
 	if length < 1 {
 		for i := range g.Limits {
 			g.Limits[i] = tail{Limit: never}
 		}
 		return g
 	}
-	count := len(b.Blocks) / length
-	maxima := make([][]float64, len(windows))
-	var replay guard
-	first := blockOf(b.From)
 	var noise [len(windows)]float64
 	for w, long := range windows {
 		noise[w] = math.Max(relativeVariance(b, l, long), 0)
 	}
-	for i, c := range b.Blocks {
-		block := first + int64(i)
-		replay.advance(block)
-		if c.Total > 0 {
-			replay.add(block, float64(c.Bad), float64(c.Total)*l.at(block))
-		}
-		stretch := i / length
-		if stretch >= count {
-			break
-		}
-		for w := range windows {
-			if len(maxima[w]) <= stretch {
-				maxima[w] = append(maxima[w], 0)
-			}
-			if replay.full(w) {
-				maxima[w][stretch] = math.Max(maxima[w][stretch], replay.Sums[w].excess(noise[w]))
-			}
-		}
-	}
-	far := newReach(count, watch/float64(length)).of(alpha / float64(len(windows)))
-	for i := range g.Limits {
-		g.Limits[i] = newTail(maxima[i])
-		g.Limits[i].Noise = noise[i]
-		g.Limits[i].Stretches = watch / float64(length)
-	}
-	// The widest scale goes for all windows (eight maxima alone may happen to lie close together).
+	maxima := largestWindows(b, l, length, noise)
+	// The widest scale goes for all windows: eight maxima alone may happen to lie close together.
 	widest := 0.0
-	for i := range g.Limits {
-		widest = math.Max(widest, g.Limits[i].Scale)
+	for w := range g.Limits {
+		g.Limits[w] = newTail(maxima[w])
+		widest = math.Max(widest, g.Limits[w].Scale)
 	}
-	for i := range g.Limits {
-		g.Limits[i].Scale = math.Max(g.Limits[i].Scale, widest)
-		if windows[i] > length || g.Limits[i].Largest <= 0 { // never filled, or never with more than was expected
-			g.Limits[i].Limit = never
-			continue
+	far := newReach(len(maxima[0]), watch/float64(length)).of(alpha / float64(len(windows)))
+	for w := range g.Limits {
+		t := &g.Limits[w]
+		t.Noise, t.Stretches, t.Scale = noise[w], watch/float64(length), widest
+		t.Limit = t.at(far)
+		if windows[w] > length || t.Largest <= 0 { // never filled, or never with more than was expected
+			t.Limit = never
 		}
-		g.Limits[i].Limit = g.Limits[i].at(far)
 	}
 	return g
 }
 
-// evidence is how many watches go by, on average, until chance alone makes a window like the worst of these, divided
-// by the number of windows.
+// stretchOf is the length, in blocks, of the stretches whose maxima are taken; 0 if the baseline is too short for them.
+func stretchOf(b Baseline) int {
+	return min(len(b.Blocks)/stretches, stretchHours*3600/int(blockSeconds))
+}
+
+// largestWindows are, for each length of windows, the largest excess in each stretch of the baseline.
+func largestWindows(b Baseline, l *level, length int, noise [len(windows)]float64) (maxima [len(windows)][]float64) {
+	for w := range maxima {
+		maxima[w] = make([]float64, len(b.Blocks)/length)
+	}
+	var past guard
+	first := blockOf(b.From)
+	for i, c := range b.Blocks[:len(maxima[0])*length] {
+		block := first + int64(i)
+		past.advance(block)
+		if c.Total > 0 {
+			past.add(block, float64(c.Bad), float64(c.Total)*l.at(block))
+		}
+		for w := range windows {
+			if past.full(w) {
+				maxima[w][i/length] = math.Max(maxima[w][i/length], past.Sums[w].excess(noise[w]))
+			}
+		}
+	}
+	return maxima
+}
+
+// evidence is that of the window with the most.
 func (g *guard) evidence() float64 {
 	most := 0.0
 	for i := range windows {

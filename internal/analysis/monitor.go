@@ -51,8 +51,9 @@ type Monitor struct {
 	started int64
 	seen    Count
 	late    Count // came too late to be counted
-	// What was settled: blocks, what they led to expect, for the words about power.
+	// What was settled: blocks, their requests, and the most they led to expect, for the words about power.
 	blocks   float64
+	requests float64
 	expected float64
 	entered  float64 // capital of A that came into play after the swap
 	past     past
@@ -101,6 +102,7 @@ func (m *Monitor) settle(block int64) {
 	}
 	mu := m.most(block, c)
 	m.blocks++
+	m.requests += float64(c.Total)
 	m.expected += mu
 	entry := math.Min((1-atSwap)/m.watchBlocks(), 1-atSwap-m.entered)
 	m.entered += entry

@@ -180,9 +180,12 @@ func (c *comparison) findings() []analysis.Finding {
 			list = append(list, t.Finding())
 		}
 	}
-	for _, m := range c.before {
-		if m != nil {
-			list = append(list, m.Findings()...)
+	for i, m := range c.before {
+		if m == nil {
+			continue
+		}
+		for _, f := range m.Findings() {
+			list = append(list, meanwhile(f, c.together[i]))
 		}
 	}
 	return list
