@@ -2,6 +2,7 @@ package accesslog_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,11 +34,11 @@ var others = []struct {
 // duckTask cuts lines at spaces outside quotes, as the CSV reader can.
 const duckTask = `
 SET threads = 1;
-CREATE TEMP TABLE log AS SELECT column03 AS at, column05 AS request, column06 AS status, column09 AS told
+CREATE TEMP TABLE log AS SELECT column03 AS stamp, column05 AS request, column06 AS status, column09 AS told
 FROM read_csv('%s', delim = ' ', quote = '"', escape = '', header = false, auto_detect = false, ignore_errors = true, null_padding = true, strict_mode = false,
 	columns = {'column00': 'VARCHAR', 'column01': 'VARCHAR', 'column02': 'VARCHAR', 'column03': 'VARCHAR', 'column04': 'VARCHAR', 'column05': 'VARCHAR',
 	'column06': 'SMALLINT', 'column07': 'BIGINT', 'column08': 'VARCHAR', 'column10': 'VARCHAR', 'column09': 'DOUBLE', 'column11': 'VARCHAR', 'column12': 'VARCHAR'});
-SELECT substr(at, 2, 17), status // 100, count(*) FROM log GROUP BY ALL;
+SELECT substr(stamp, 2, 17), status // 100, count(*) FROM log GROUP BY ALL;
 SELECT approx_quantile(told, [0.5, 0.95, 0.99]) FROM log;
 SELECT split_part(split_part(request, ' ', 2), '?', 1), count(*) FROM log WHERE status >= 500 GROUP BY 1 ORDER BY 2 DESC LIMIT 20;`
 
@@ -128,11 +129,11 @@ func rotatedLogs(tb testing.TB, size int64, n int) []string {
 			z := gzip.NewWriter(out)
 			for left := size / int64(n); left > 0; {
 				line, err := in.ReadBytes('\n')
-				if err != nil && (err != io.EOF || len(line) > 0) {
-					return err
-				}
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
+				}
+				if err != nil {
+					return err
 				}
 				if _, err := z.Write(line); err != nil {
 					return err

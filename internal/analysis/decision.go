@@ -36,7 +36,7 @@ type weighed struct {
 	doubtful []string // suspicions of what would roll back: they may be chance, and they may not
 	missing  []string // required signals that no test says anything of
 	listed   []string // the rest that is worth a word
-	clues    []string // what only the new binary writes into the error log, too little for an alarm of its own
+	clues    []string // too little for alarms of their own: what only the new binary writes, parts that look worse
 }
 
 // maxClues are enough to know where to look.
@@ -45,8 +45,12 @@ const maxClues = 3
 // clue tells whether a finding, which decides nothing, may say why others do.
 func (f Finding) clue() bool {
 	logged := f.Signal == Lua || f.Signal == Certificate || f.Signal == NewClass
-	return logged && f.State != Alarm && f.After.Bad > 0
+	part := f.Scope != "" && (f.Test == Concurrent || f.Test == Sequential) && f.Evidence >= partClue
+	return (logged || part) && f.State != Alarm && f.After.Bad > 0
 }
+
+// partClue is the evidence that makes a part of the traffic worth a word: where what is worse may be.
+const partClue = 5
 
 func weigh(findings []Finding, p Policy) weighed {
 	var w weighed

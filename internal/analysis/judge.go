@@ -71,9 +71,16 @@ func (e Evidence) probed() bool {
 
 // good says what a passing gate rests on.
 func (e Evidence) good() []string {
+	events, lost := "no worker crashed, no alert", "none"
+	if crashes, alerts := len(e.NewCrashes), e.New.Emerg+e.New.Alert; crashes > 0 || alerts > 0 {
+		events = fmt.Sprintf("%d processes crashed, %d emerg or alert lines", crashes, alerts)
+	}
+	if e.ProbesLost > 0 {
+		lost = fmt.Sprint(e.ProbesLost)
+	}
 	why := []string{
-		fmt.Sprintf("watched for %s: %d processes crashed, %d emerg or alert lines", e.Watched.Round(time.Second), len(e.NewCrashes), e.New.Emerg+e.New.Alert),
-		fmt.Sprintf("%d probes answered, %d lost", e.Probes, e.ProbesLost),
+		fmt.Sprintf("watched for %s: %s", e.Watched.Round(time.Second), events),
+		fmt.Sprintf("%d probes answered, %s lost", e.Probes, lost),
 	}
 	if e.Logged {
 		why = append(why, "5xx: "+change(e.Before.sample(), e.After))

@@ -86,6 +86,15 @@ func TestQUICLossesOfTwoGenerationsAreNobodys(t *testing.T) {
 	}
 }
 
+func TestWhatTheOldBinaryDoesTooIsForgiven(t *testing.T) {
+	f, p := probesTold("ooNNNNOO", Count{})
+	p.Forgive()
+	p.Add(ProbeTry{At: probesBegan.Add(9 * time.Second), By: OldSide})
+	if g := p.Finding(probesBegan.Add(9 * time.Second)); f.State != Suspect || g.State != Quiet || g.After.Bad != 0 {
+		t.Errorf("%s, then %s: %s", f.State, g.State, g.Words)
+	}
+}
+
 // Whatever is seen: only what differs or is lost speaks against the new binary, one single event never
 // raises an alarm, the old binary's answers alone never do, and one more bad answer never makes an
 // alarm go away.

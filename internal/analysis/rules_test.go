@@ -199,3 +199,17 @@ func TestNoWarmUpIsALeak(t *testing.T) {
 		}
 	}
 }
+
+// What fails as a whole may have its place: it is told beside the reason, and decides nothing by itself.
+func TestAPartThatLooksWorseIsTold(t *testing.T) {
+	part := Finding{Signal: Errors5xx, Scope: "/cart/", Test: Concurrent, State: Quiet, Evidence: 90, After: Count{9, 10}, Words: "5xx of /cart/: 90 %"}
+	whole := Finding{Signal: Errors5xx, Test: Concurrent, State: Alarm, Words: "5xx: 2 %"}
+	e := Evidence{Watched: time.Minute, ErrorLogged: true, Logged: true, Findings: []Finding{whole, part}}
+	if d := Judge(e, Policy{MinDuration: time.Second}); d.Verdict != Fail || len(d.Why) < 2 || d.Why[0] != whole.Words || d.Why[1] != part.Words {
+		t.Errorf("%+v", d)
+	}
+	e.Findings = []Finding{part}
+	if d := Judge(e, Policy{MinDuration: time.Second}); d.Verdict == Fail {
+		t.Errorf("alone: %+v", d)
+	}
+}

@@ -21,8 +21,6 @@ import (
 // The tests here run graft as its users do, the program and a real nginx, and read what it prints.
 func TestMain(m *testing.M) { nginxtest.Main(m, clitest.BuildGraft, clitest.BuildOpenResty) }
 
-func cacheDir(names ...string) string { return clitest.CacheDir(names...) }
-
 func graftPath() string { return clitest.Graft() }
 
 func execute(cmd *exec.Cmd) error {

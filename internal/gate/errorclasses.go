@@ -41,8 +41,8 @@ func newErrorClasses(past *errorHistory) *errorClasses {
 	return &errorClasses{past: past, Live: make(map[string]*liveClass)}
 }
 
-// compare makes the tests of rates; requests are those of the days before.
-func (e *errorClasses) compare(requests *series, alpha, margin float64, length time.Duration) {
+// rated makes the tests of rates, of all entries and of single classes; requests are those of the days before.
+func (e *errorClasses) rated(requests *series, alpha, margin float64, length time.Duration) (whole *errorRate, single []*errorRate) {
 	chosen := slices.DeleteFunc(slices.Collect(maps.Values(e.past.Classes)), func(c *pastClass) bool {
 		return c.Blocks == nil || rank(c.Level) > rank(accesslog.Error)
 	})
@@ -57,12 +57,13 @@ func (e *errorClasses) compare(requests *series, alpha, margin float64, length t
 		}
 	}
 	share := alpha / float64(len(chosen)+1)
-	e.all = newErrorRate("", all, e.past.From, requests, share, margin, length)
+	whole = newErrorRate("", all, e.past.From, requests, share, margin, length)
 	for _, c := range chosen {
 		r := newErrorRate(c.Template, c.Blocks, e.past.From, requests, share, margin, length)
 		r.ID = c.ID
-		e.rates = append(e.rates, r)
+		single = append(single, r)
 	}
+	return whole, single
 }
 
 // recall takes an entry from before the gate, by no process of the new generation.
@@ -91,11 +92,11 @@ func (e *errorClasses) add(l accesslog.ErrorLine, whose generation) {
 	}
 	class := accesslog.ClassOf(l)
 	if e.all != nil {
-		e.all.add(l.Time, whose)
+		e.all.add(whose)
 	}
 	for _, r := range e.rates {
 		if r.ID == class.ID {
-			r.add(l.Time, whose)
+			r.add(whose)
 		}
 	}
 	c := e.class(class, l)
@@ -185,12 +186,15 @@ type errorRate struct {
 	ID       string                   `json:"id,omitempty"`
 	Before   *analysis.Monitor        `json:"before,omitempty"`
 	Together *analysis.ConcurrentTest `json:"together,omitempty"`
-	From     int64                    `json:"from,omitempty"` // the window's first second
-	Old      analysis.Count           `json:"old"`
-	New      analysis.Count           `json:"new"`
-	// Both serve: where no log tells the pid, all entries are held against all requests.
-	both bool
+	// The window that is open: entries, and the requests of each generation and of nobody known.
+	From   int64          `json:"from,omitempty"`
+	Old    analysis.Count `json:"old"`
+	New    analysis.Count `json:"new"`
+	Nobody int64          `json:"nobody,omitempty"`
 }
+
+// mostlyKnown: so small a part of the requests may be nobody's where generations are compared.
+const mostlyKnown = 10
 
 func newErrorRate(scope string, blocks map[int64]int64, from time.Time, requests *series, alpha, margin float64, length time.Duration) *errorRate {
 	r := &errorRate{Together: analysis.NewConcurrent(analysis.ConcurrentOptions{Signal: analysis.ErrorLines, Scope: scope, Alpha: alpha / 2})}
@@ -211,42 +215,46 @@ func newErrorRate(scope string, blocks map[int64]int64, from time.Time, requests
 	return r
 }
 
-// add counts an entry. With the time before, only the new generation's are compared where its requests are
-// known, too: else both are a mixture.
-func (r *errorRate) add(at time.Time, whose generation) {
+// add counts an entry.
+func (r *errorRate) add(whose generation) {
 	if whose == oldGeneration {
 		r.Old.Bad++
 	} else {
 		r.New.Bad++
 	}
-	if r.Before != nil && (whose == newGeneration || r.both) {
-		r.Before.Add(at, analysis.Count{Bad: 1})
-	}
 }
 
 func (r *errorRate) requests(second int64, old, young, nobody *cell) {
-	r.both = nobody.Requests > 0
-	at := time.Unix(second, 0)
-	if n := int64(young.Requests) + int64(nobody.Requests); r.Before != nil && n > 0 {
-		r.Before.Add(at, analysis.Count{Total: n})
-	}
 	if r.From == 0 {
 		r.From = second
 	}
 	r.Old.Total += int64(old.Requests)
 	r.New.Total += int64(young.Requests)
-	if second-r.From+1 >= fairSeconds {
-		if r.Old.Total > 0 && r.New.Total > 0 {
-			r.Together.Add(at, r.Old, r.New)
-		}
-		r.From, r.Old, r.New = 0, analysis.Count{}, analysis.Count{}
+	r.Nobody += int64(nobody.Requests)
+	if second-r.From+1 < fairSeconds {
+		return
 	}
+	at, all := time.Unix(r.From, 0), r.Old.Total+r.New.Total+r.Nobody
+	switch known := r.Nobody*mostlyKnown < all; {
+	case known && r.Old.Total > 0 && r.New.Total > 0:
+		r.Together.Add(at, r.Old, r.New)
+	case r.Before == nil:
+	case known:
+		r.Before.Add(at, r.New)
+	default: // entries of both generations, and requests of both
+		r.Before.Add(at, analysis.Count{Bad: r.Old.Bad + r.New.Bad, Total: all})
+	}
+	r.From, r.Old, r.New, r.Nobody = 0, analysis.Count{}, analysis.Count{}, 0
 }
 
+// findings are those of the rate; of a single class, only alarms.
 func (r *errorRate) findings() []analysis.Finding {
 	list := []analysis.Finding{r.Together.Finding()}
 	if r.Before != nil {
 		list = append(list, r.Before.Findings()...)
+	}
+	if r.ID != "" {
+		list = slices.DeleteFunc(list, func(f analysis.Finding) bool { return f.State != analysis.Alarm })
 	}
 	return list
 }

@@ -95,7 +95,7 @@ func fromConfig(i nginx.Instance) []Target {
 		if r.Target != "/" && !harmless(i.Config, blocks[r.Location], r.Target) {
 			continue
 		}
-		t := Target{Proof: Probed, Target: probe.Target{Network: r.Network, Address: r.Address, TLS: r.TLS, ServerName: r.SNI,
+		t := Target{Proof: Probed, Counters: r.Counters, Target: probe.Target{Network: r.Network, Address: r.Address, TLS: r.TLS, ServerName: r.SNI,
 			Host: r.Host, Path: r.Target, ProxyProtocol: r.ProxyProtocol}}
 		if r.HTTP2 {
 			t.Protocol = probe.OverHTTP2

@@ -2,6 +2,8 @@ package gate
 
 import (
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"graft/internal/accesslog"
@@ -30,7 +32,9 @@ type accessWatch struct {
 	accessCounts
 	scanner *accesslog.Scanner
 	from    source
-	blind   bool // some format does not tell graft's own requests
+	blind   bool            // some format does not tell graft's own requests
+	hidden  bool            // nor what was asked for: then nothing of it is compared, graft's probes would be
+	probed  map[string]bool // of a blind log, the paths that graft asks for are not compared
 }
 
 // accessCounts are what an access log told since the gate was entered.
@@ -40,12 +44,30 @@ type accessCounts struct {
 	Malformed int64             `json:"malformed"`
 }
 
-func newAccessWatch(log AccessLog, f *accesslog.Follower) *accessWatch {
+func newAccessWatch(log AccessLog, f *accesslog.Follower, probed map[string]bool) *accessWatch {
 	w := &accessWatch{followed: followed{path: log.Path, follower: f}, scanner: accesslog.NewScanner(log.Formats)}
 	for _, format := range log.Formats {
-		w.blind = w.blind || !format.Tells(accesslog.FieldUserAgent)
+		if !format.Tells(accesslog.FieldUserAgent) {
+			w.blind = true
+			w.hidden = w.hidden || len(probed) > 0 && !format.Tells(accesslog.FieldURI)
+		}
+	}
+	if w.blind {
+		w.probed = probed
 	}
 	return w
+}
+
+// probedPaths are what graft itself asks for.
+func probedPaths(cfg Config) map[string]bool {
+	paths := make(map[string]bool)
+	if cfg.ProbeRate > 0 {
+		for _, t := range slices.Concat(cfg.Targets, cfg.Probes) {
+			path, _, _ := strings.Cut(t.Path, "?")
+			paths[path] = true
+		}
+	}
+	return paths
 }
 
 // take counts the lines of a block. Where one tells its worker, those of the old generation are compared
@@ -61,7 +83,9 @@ func (a *accessWatch) take(lines []byte, l *live, pids *generations, now time.Ti
 		if whose != oldGeneration {
 			addRequest(&a.Requests, r)
 		}
-		l.add(a.from, r, whose, now)
+		if !a.hidden && !a.probed[string(r.URI)] {
+			l.add(a.from, r, whose, now)
+		}
 	})
 	a.Malformed += a.scanner.Malformed - known
 }

@@ -21,7 +21,10 @@ type former struct {
 
 func newFormer(t Target, b Before) *former {
 	f := &former{spec: t.Spec, by: b.Server, request: parity.Request{ID: 1, Method: "GET", Target: t.Path, Host: t.Host,
-		Network: t.Network, Address: t.Address, TLS: t.TLS}}
+		Network: t.Network, Address: t.Address, TLS: t.TLS, Counters: t.Counters}}
+	if t.Name == "" {
+		f.request.Counters = []string{parity.BodyCounts} // what the page of an address has, nobody looked up
+	}
 	for _, a := range b.Tries {
 		if a.Fate == probe.OK {
 			f.learn(a)

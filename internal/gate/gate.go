@@ -57,11 +57,12 @@ type Config struct {
 
 // Watch is a gate that has been entered.
 type Watch struct {
-	cfg    Config
-	begun  time.Time
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the loop has ended
-	probes *prober
+	cfg     Config
+	begun   time.Time
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the loop has ended
+	learned chan struct{} // closed when the tests have learned
+	probes  *prober
 
 	mu        sync.Mutex // guards all below
 	ended     time.Time  // zero while it watches
@@ -73,6 +74,7 @@ type Watch struct {
 	errLogs   []*errorLog
 	unseen    []string // logs that turned out not to be observable
 	past      past
+	ready     bool // the tests have learned from the days before
 	told      told
 	saver     saver
 }
@@ -102,15 +104,15 @@ func Start(ctx context.Context, cfg Config) (*Watch, error) {
 	now := time.Now()
 	pids := newGenerations(cfg.FS, cfg.OldMaster, cfg.NewMaster)
 	w := &Watch{
-		cfg: cfg, begun: now, pids: pids, errors: newErrorLines(pids), done: make(chan struct{}),
+		cfg: cfg, begun: now, pids: pids, errors: newErrorLines(pids), done: make(chan struct{}), learned: make(chan struct{}),
 		live: newLive(cfg, now), resources: newResources(cfg.FS, cfg.Log, cfg.History),
 		unseen: append([]string(nil), cfg.Logs.Unobserved...), saver: saver{path: cfg.State},
 	}
 	if h := cfg.History; h != nil {
 		w.errors.know(h.Errors)
-		w.errors.classes.compare(h.Series[0], w.live.errorAlpha, cmp.Or(cfg.Margins[analysis.ErrorLines], cfg.Margin), cfg.Length)
 	}
 	saved := w.saver.load(w)
+	w.ready = saved != nil || cfg.History == nil
 	w.pids.look(now)
 	if err := w.follow(saved); err != nil {
 		w.closeLogs()
@@ -131,8 +133,22 @@ func Start(ctx context.Context, cfg Config) (*Watch, error) {
 		w.closeLogs()
 		return nil, fmt.Errorf("enter the gate: %w", err)
 	}
+	if !w.ready {
+		go w.learn()
+	}
 	go w.run(ctx)
 	return w, nil
+}
+
+// learn makes the tests that rest on the days before.
+func (w *Watch) learn() {
+	defer close(w.learned)
+	h, cfg := w.cfg.History, w.cfg
+	w.live.learn(h, cfg.Length)
+	all, rates := w.errors.classes.rated(h.Series[0], w.live.errorAlpha, cmp.Or(cfg.Margins[analysis.ErrorLines], cfg.Margin), cfg.Length)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.errors.classes.all, w.errors.classes.rates, w.ready = all, rates, true
 }
 
 // Stop ends the gate. It returns when its last probe has ended, which takes up to 10 s where a
@@ -158,6 +174,9 @@ func (w *Watch) run(ctx context.Context) {
 		break
 	}
 	w.probes.wait()
+	if w.cfg.History != nil && !w.isReady() {
+		<-w.learned
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.look(time.Now())
@@ -188,7 +207,9 @@ func (w *Watch) look(now time.Time) {
 	if together {
 		w.errors.classes.Sought = now.Sub(w.begun)
 	}
-	w.live.settle(now, w.pids, together, w.errors.classes.requests)
+	if w.ready {
+		w.live.settle(now, w.pids, together, w.errors.classes.requests)
+	}
 	w.resources.look(now, w.pids, w.live.attributed[newGeneration]+w.live.attributed[unknown])
 	w.pids.restarts.settle(now, w.errors.killed)
 	if w.past.due(now) {
@@ -197,6 +218,12 @@ func (w *Watch) look(now time.Time) {
 		w.past.note(now, e)
 	}
 	w.saver.look(w, now)
+}
+
+func (w *Watch) isReady() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ready
 }
 
 // take hands over the lines of a block, one by one.
@@ -266,13 +293,14 @@ func (w *Watch) follow(saved *savedGate) error {
 			w.errLogs = append(w.errLogs, l)
 		}
 	}
+	probed := probedPaths(w.cfg)
 	for _, log := range w.cfg.Logs.Access {
 		f, err := w.open(log.Path, saved)
 		if err != nil {
 			return err
 		}
 		if f != nil {
-			a := newAccessWatch(log, f)
+			a := newAccessWatch(log, f, probed)
 			a.from = w.live.source(log.Path)
 			if saved != nil {
 				a.accessCounts = saved.Access[log.Path]

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"graft/internal/accesslog"
@@ -21,6 +22,7 @@ type live struct {
 	attributed [3]int64
 	mix        mix
 	volume     volume
+	rises      rises   // of the whole, before the swap
 	errorAlpha float64 // what of α is for the error log's classes
 }
 
@@ -44,7 +46,7 @@ const (
 	maxStrangers = 16
 )
 
-// newLive makes the tests. It takes time where much is known of the days before: they learn from it.
+// newLive makes the comparisons, of which those with the days before have yet to [live.learn].
 func newLive(cfg Config, now time.Time) *live {
 	l := &live{
 		slots: make(map[int64]*slot), closed: now.Unix() - 1, lag: cmp.Or(min(cfg.Logs.Flush, longestLag), usualLag), blackout: cfg.Blackout,
@@ -70,16 +72,25 @@ func newLive(cfg Config, now time.Time) *live {
 				share = alpha * (1 - wholeShare) / float64(parts)
 			}
 		}
-		c := newComparison(s, i == 0, share, margin)
-		if past != nil {
-			c.learn(past.Series[i], cfg.Length)
-		}
-		l.comparisons = append(l.comparisons, c)
+		l.comparisons = append(l.comparisons, newComparison(s, i == 0, share, margin))
 	}
-	for _, i := range l.scopes.strata() {
-		l.comparisons[0].split, l.comparisons[i].whole = true, l.comparisons[0]
+	for n, i := range l.scopes.strata() {
+		l.comparisons[i].whole, l.comparisons[i].stratum = l.comparisons[0], n
+		l.comparisons[0].pool = append(l.comparisons[0].pool, window{})
 	}
 	return l
+}
+
+// learn makes the tests against the days before: of a host with much traffic in many parts, that takes a second.
+// Meanwhile what comes is kept.
+func (l *live) learn(past *History, length time.Duration) {
+	l.rises = noRises()
+	for i, c := range l.comparisons {
+		seen := c.learn(past.Series[i], past.Until, l.rises, length, past.busy())
+		if i == 0 {
+			l.rises = seen
+		}
+	}
 }
 
 // source is a log as its lines are counted.
@@ -180,6 +191,7 @@ func (l *live) compare(at time.Time, s *slot, together bool) {
 	if together {
 		l.mix.add(old, young)
 	}
+	l.comparisons[0].turn(at.Unix())
 	for i, c := range l.comparisons {
 		var o, n, after cell
 		if old != nil {
@@ -188,7 +200,10 @@ func (l *live) compare(at time.Time, s *slot, together bool) {
 		if young != nil {
 			n = young[i]
 		}
-		after = n
+		// While both serve they are compared with each other, and what happens to both is no fault of either.
+		if !together {
+			after = n
+		}
 		if nobody != nil {
 			after.merge(&nobody[i])
 		}
@@ -201,11 +216,34 @@ func (l *live) compare(at time.Time, s *slot, together bool) {
 	}
 }
 
-// findings are those of all parts.
+// maxDoubtful is how many parts that are not yet alarms are told of: they may say where a fault of the whole is.
+const maxDoubtful = 2
+
+// wholeDoubtful is the evidence that makes a signal of the whole one to look for in its parts.
+const wholeDoubtful = 5
+
+// findings are those of the whole; of its parts only the alarms, and the few that come nearest to one, which are no
+// more than a hint: among many, some always look a little worse by chance.
 func (l *live) findings() []analysis.Finding {
-	var list []analysis.Finding
-	for _, c := range l.comparisons {
-		list = append(list, c.findings()...)
+	list := l.comparisons[0].findings()
+	whole := make(map[analysis.Signal]float64)
+	for _, f := range list {
+		whole[f.Signal] = max(whole[f.Signal], f.Evidence)
 	}
-	return list
+	var doubtful []analysis.Finding
+	for _, c := range l.comparisons[1:] {
+		for _, f := range c.findings() {
+			switch {
+			case f.State == analysis.Alarm:
+				list = append(list, f)
+			case f.Test != analysis.Guard && f.After.Bad > 0 && whole[f.Signal] >= wholeDoubtful:
+				if f.State == analysis.Suspect {
+					f.State = analysis.Quiet
+				}
+				doubtful = append(doubtful, f)
+			}
+		}
+	}
+	slices.SortStableFunc(doubtful, func(a, b analysis.Finding) int { return cmp.Compare(b.Evidence, a.Evidence) })
+	return append(list, doubtful[:min(len(doubtful), maxDoubtful)]...)
 }

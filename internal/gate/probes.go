@@ -264,8 +264,10 @@ func (p *probing) add(a probe.Answer) {
 		if a.Status >= 500 {
 			p.errors5x++
 		}
-		if t.Differs, t.Grave = p.former.differs(a); t.By == analysis.OldSide {
-			p.changes(a, t.Differs)
+		t.Differs, t.Grave = p.former.differs(a)
+		if t.By == analysis.OldSide && p.changes(a, t.Differs) {
+			p.tries.Forgive()
+			t.Differs, t.Grave = "", false
 		}
 	case a.Fate.Apart():
 		p.cuts++
@@ -287,16 +289,18 @@ func (p *probing) add(a probe.Answer) {
 }
 
 // changes notices that the old binary itself answers otherwise now: new content, a server behind it.
-// Then that is what is right.
-func (p *probing) changes(a probe.Answer, differs string) {
+// Then that is what is right, and it returns true.
+func (p *probing) changes(a probe.Answer, differs string) bool {
 	if differs == "" || p.former.unexpected(a) != "" {
 		p.changed = nil
-		return
+		return false
 	}
-	if p.changed = append(p.changed, a); len(p.changed) == 2 {
-		p.former.relearn(p.changed)
-		p.changed = nil
+	if p.changed = append(p.changed, a); len(p.changed) < 2 {
+		return false
 	}
+	p.former.relearn(p.changed)
+	p.changed = nil
+	return true
 }
 
 func (p *probing) note(a probe.Answer, what string) {

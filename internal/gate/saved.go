@@ -62,6 +62,7 @@ type savedLive struct {
 	Closed      int64             `json:"closed"`
 	Attributed  [3]int64          `json:"attributed"`
 	Mix         mix               `json:"mix"`
+	Rises       rises             `json:"rises"`
 	Minutes     map[int64]int64   `json:"minutes,omitempty"`
 	Began       int64             `json:"began"`
 }
@@ -74,7 +75,7 @@ type saver struct {
 }
 
 func (s *saver) look(w *Watch, now time.Time) {
-	if s.path == "" || now.Before(s.next) {
+	if s.path == "" || now.Before(s.next) || !w.ready {
 		return
 	}
 	if !s.next.IsZero() {
@@ -86,7 +87,7 @@ func (s *saver) look(w *Watch, now time.Time) {
 // save keeps the state. That it cannot is no reason to stop watching: only a graft that is killed then
 // begins anew.
 func (s *saver) save(w *Watch, now time.Time) {
-	if s.path == "" {
+	if s.path == "" || !w.ready {
 		return
 	}
 	data, err := json.Marshal(w.state(now))
@@ -120,7 +121,7 @@ func (w *Watch) state(now time.Time) *savedGate {
 	l := w.live
 	scopes, _ := json.Marshal(l.scopes)
 	g.Live = savedLive{
-		Scopes: scopes, Slots: l.slots, Closed: l.closed, Attributed: l.attributed, Mix: l.mix,
+		Scopes: scopes, Slots: l.slots, Closed: l.closed, Attributed: l.attributed, Mix: l.mix, Rises: l.rises,
 		Minutes: l.volume.minutes, Began: l.volume.began,
 	}
 	for _, c := range l.comparisons {
@@ -179,7 +180,7 @@ func (s *saver) load(w *Watch) *savedGate {
 	if g.Live.Slots != nil {
 		l.slots = g.Live.Slots
 	}
-	l.closed, l.attributed, l.mix = g.Live.Closed, g.Live.Attributed, g.Live.Mix
+	l.closed, l.attributed, l.mix, l.rises = g.Live.Closed, g.Live.Attributed, g.Live.Mix, g.Live.Rises
 	l.volume.minutes, l.volume.began = g.Live.Minutes, g.Live.Began
 	return g
 }

@@ -30,6 +30,9 @@ type Target struct {
 
 	Name string    `json:"name,omitempty"` // of one that is probed beside the addresses, for people
 	Spec ProbeSpec `json:"spec,omitzero"`  // of one that the user asks for
+	// Counters are the parts of its answer that hold a pid or another number of the process, by the
+	// configuration: see [parity.Request].
+	Counters []string `json:"counters,omitempty"`
 }
 
 // Key tells targets apart: the listening address, or the name.

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"graft/internal/accesslog"
@@ -16,25 +17,27 @@ type told struct {
 
 const toldFor = time.Second
 
-// findings are those of all tests and rules but the probes', which are given.
+// findings are those of all tests and rules but the probes', which are given. Crashes are told at once.
 func (w *Watch) findings(now time.Time, probes []analysis.Finding) []analysis.Finding {
-	if !w.told.at.IsZero() && now.Sub(w.told.at) < toldFor {
-		return w.told.list
+	if w.told.at.IsZero() || now.Sub(w.told.at) >= toldFor {
+		w.told = told{now, w.compared(now)}
 	}
-	watched := now.Sub(w.begun)
-	list := w.live.findings()
-	list = append(list, w.errors.classes.findings(watched, now)...)
-	list = append(list, analysis.ExitRule(w.exits(now)), analysis.RestartRule(analysis.Events{
-		At: w.pids.restarts.At, Last: w.pids.restarts.Last, Watched: watched,
-	}))
-	list = append(list, w.resources.findings()...)
-	fail := false
-	for _, f := range probes {
-		fail = fail || f.State == analysis.Alarm || f.State == analysis.Suspect
+	fail := slices.ContainsFunc(probes, func(f analysis.Finding) bool {
+		return f.State == analysis.Alarm || f.State == analysis.Suspect
+	})
+	return append(slices.Clone(w.told.list), analysis.ExitRule(w.exits(now)), analysis.RestartRule(analysis.Events{
+		At: w.pids.restarts.At, Last: w.pids.restarts.Last, Watched: now.Sub(w.begun),
+	}), analysis.VolumeRule(w.live.volume.last(now), fail))
+}
+
+// compared are the findings that are told once a second.
+func (w *Watch) compared(now time.Time) []analysis.Finding {
+	var list []analysis.Finding
+	if w.ready {
+		list = w.live.findings()
 	}
-	list = append(list, analysis.VolumeRule(w.live.volume.last(now), fail))
-	w.told = told{now, list}
-	return list
+	list = append(list, w.errors.classes.findings(now.Sub(w.begun), now)...)
+	return append(list, w.resources.findings()...)
 }
 
 func (w *Watch) exits(now time.Time) analysis.Events {
@@ -70,12 +73,25 @@ func (w *Watch) attribution() []string {
 	default:
 		list = append(list, fmt.Sprintf("%d of %d access logs have no $pid: their requests are not told apart by worker", untold, told+untold))
 	}
+	if parts := len(w.live.scopes.List) - 1; parts > 0 {
+		list = append(list, fmt.Sprintf("compared as a whole and in %d parts (%d logs, %d servers, %d places and what is left)",
+			parts, len(w.live.scopes.Logs), len(w.live.scopes.Hosts), len(w.live.scopes.Places)))
+	}
 	if words := w.live.mix.words(w.live.scopes); words != "" {
 		list = append(list, words)
 	}
+	if h := w.cfg.History; h != nil && h.busy() {
+		list = append(list, fmt.Sprintf("the host was short of CPU before the swap already (in %.0f %% of a minute some task waited for it): how long requests take is compared between the generations only", 100*h.Pressure))
+	}
+	if w.ready {
+		list = append(list, w.live.rises.words()...)
+	}
 	for _, a := range w.access {
-		if a.blind {
-			list = append(list, a.path+": no $http_user_agent in its log_format, so that graft's own requests are among those that are compared")
+		switch {
+		case a.hidden:
+			list = append(list, a.path+" is not compared: its log_format has neither $http_user_agent nor the URI, so that graft's own requests cannot be left out")
+		case len(a.probed) > 0:
+			list = append(list, a.path+": its log_format has no $http_user_agent: requests for what graft asks for, too, are left out of the comparisons")
 		}
 	}
 	return list

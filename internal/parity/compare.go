@@ -232,7 +232,7 @@ func (p *pair) body() {
 	how := different
 	if len(o) < maxKept && len(n) < maxKept {
 		t := p.texts(o, n, again)
-		t.counts = p.request.countsIn(bodyCounts)
+		t.counts = p.request.countsIn(BodyCounts)
 		how = t.compare()
 	} else if p.again != nil && p.again.SHA256 != p.old.SHA256 {
 		how = unsteady

@@ -9,8 +9,8 @@ import (
 	"graft/internal/nginx/route"
 )
 
-// bodyCounts stands in [Request.Counters] for the body; a header's name has no such sign.
-const bodyCounts = "(body)"
+// BodyCounts stands in [Request.Counters] for the body; a header's name has no such sign.
+const BodyCounts = "(body)"
 
 // statusPages are directives that answer with counters of the running nginx.
 var statusPages = []string{"stub_status", "vhost_traffic_status_display", "check_status", "dyups_interface", "status", "api"}
@@ -45,7 +45,7 @@ func usesCounter(d *conf.Directive) bool {
 	return slices.ContainsFunc(d.Args, countingVariable.MatchString)
 }
 
-// of are the parts of the answer that hold counters: names of headers in lower case, and bodyCounts.
+// of are the parts of the answer that hold counters: names of headers in lower case, and BodyCounts.
 func (c *counting) of(choice route.Choice) []string {
 	block := choice.Location
 	if block == nil {
@@ -78,7 +78,7 @@ func (c *counting) find(block *conf.Directive) []string {
 	for _, b := range blocks {
 		for _, d := range b.Block {
 			if slices.Contains(statusPages, d.Name) {
-				add(bodyCounts)
+				add(BodyCounts)
 			}
 		}
 		for _, name := range c.names {
@@ -107,9 +107,9 @@ func speaks(d *conf.Directive, add func(string)) {
 		add("location")
 	case "return":
 		add("location")
-		add(bodyCounts)
+		add(BodyCounts)
 	default:
-		add(bodyCounts)
+		add(BodyCounts)
 	}
 }
 
@@ -117,7 +117,7 @@ func speaks(d *conf.Directive, add func(string)) {
 // itself only in answers to HEAD.
 func (r *Request) countsIn(part string) bool {
 	return slices.Contains(r.Counters, part) ||
-		part == "content-length" && r.Method == "HEAD" && slices.Contains(r.Counters, bodyCounts)
+		part == "content-length" && r.Method == "HEAD" && slices.Contains(r.Counters, BodyCounts)
 }
 
 // count is a number, in hexadecimal as well; a word that only has letters is none.

@@ -114,7 +114,7 @@ func TestSampledRequestsTellOfCounters(t *testing.T) {
 	s := newSite(t, `events { } http { access_log {{dir}}/a.log;
 `+statusSite, map[string]string{"a.log": `127.0.0.1 - - [24/Nov/2026:22:13:02 +0000] "GET /status HTTP/1.1" 200 97 "-" "c"` + "\n"})
 	sampled, err := Sample(t.Context(), s.source())
-	if err != nil || len(sampled.Requests) != 1 || !slices.Equal(sampled.Requests[0].Counters, []string{bodyCounts}) {
+	if err != nil || len(sampled.Requests) != 1 || !slices.Equal(sampled.Requests[0].Counters, []string{BodyCounts}) {
 		t.Errorf("%v %+v", err, sampled)
 	}
 }
