@@ -247,6 +247,10 @@ func (l *live) findings() []analysis.Finding {
 			}
 		}
 	}
-	slices.SortStableFunc(doubtful, func(a, b analysis.Finding) int { return cmp.Compare(b.Evidence, a.Evidence) })
+	// The graver signals first, of each the part that looks worst.
+	slices.SortStableFunc(doubtful, func(a, b analysis.Finding) int {
+		return cmp.Or(cmp.Compare(slices.Index(compared[:], a.Signal), slices.Index(compared[:], b.Signal)), cmp.Compare(b.Evidence, a.Evidence))
+	})
+	doubtful = slices.CompactFunc(doubtful, func(a, b analysis.Finding) bool { return a.Signal == b.Signal })
 	return append(list, doubtful[:min(len(doubtful), maxDoubtful)]...)
 }
