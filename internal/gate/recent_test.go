@@ -13,7 +13,7 @@ import (
 func steadyDays(random *rand.Rand, until time.Time, last float64) *series {
 	s := new(series)
 	end := until.Unix() / blockSeconds
-	for at := end - 6*3600/blockSeconds; at < end; at++ {
+	for at := end - 48*3600/blockSeconds; at < end; at++ {
 		c := cell{Requests: 30, Timed: 30}
 		share := 0.05
 		if at >= end-recentBlocks {
@@ -46,7 +46,7 @@ func TestWhatWasWorseAlreadyIsNoFaultOfTheNewBinary(t *testing.T) {
 		l := newLive(Config{History: h}, until)
 		l.learn(h, time.Hour)
 		alarms := 0.0
-		for at := until; at.Before(until.Add(10 * time.Minute)); at = at.Add(analysis.Block) {
+		for at := until; at.Before(until.Add(30 * time.Minute)); at = at.Add(analysis.Block) {
 			now := cell{Requests: 30, Timed: 30}
 			for range 30 {
 				if random.Float64() < c.after {
