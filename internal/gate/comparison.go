@@ -71,6 +71,8 @@ func (c *comparison) learn(past *series, until time.Time, whole rises, length ti
 		if !any || busy && (i == atSlow95 || i == atSlow99 || i == atUpstreamSlow) {
 			continue
 		}
+		// How errors come in clumps is known from before: the generations are compared sooner.
+		c.together[i] = analysis.NewConcurrent(analysis.ConcurrentOptions{Signal: signal, Scope: c.scope, Alpha: alpha / 2, Baseline: &b})
 		seen[i] = past.rise(i, b, until, whole[i])
 		c.before[i] = analysis.NewMonitor(raised(b, until, seen[i]), analysis.MonitorOptions{
 			Signal: signal, Scope: c.scope, Alpha: alpha / 2, Margin: c.margin(signal), Watch: length,
