@@ -74,8 +74,9 @@ func newLive(cfg Config, now time.Time) *live {
 		}
 		l.comparisons = append(l.comparisons, newComparison(s, i == 0, share, margin))
 	}
-	for _, i := range l.scopes.strata() {
-		l.comparisons[0].split, l.comparisons[i].whole = true, l.comparisons[0]
+	for n, i := range l.scopes.strata() {
+		l.comparisons[i].whole, l.comparisons[i].stratum = l.comparisons[0], n
+		l.comparisons[0].pool = append(l.comparisons[0].pool, window{})
 	}
 	return l
 }
@@ -85,7 +86,7 @@ func newLive(cfg Config, now time.Time) *live {
 func (l *live) learn(past *History, length time.Duration) {
 	l.rises = noRises()
 	for i, c := range l.comparisons {
-		seen := c.learn(past.Series[i], past.Until, l.rises, length)
+		seen := c.learn(past.Series[i], past.Until, l.rises, length, past.busy())
 		if i == 0 {
 			l.rises = seen
 		}
@@ -190,6 +191,7 @@ func (l *live) compare(at time.Time, s *slot, together bool) {
 	if together {
 		l.mix.add(old, young)
 	}
+	l.comparisons[0].turn(at.Unix())
 	for i, c := range l.comparisons {
 		var o, n, after cell
 		if old != nil {
