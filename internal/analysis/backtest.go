@@ -74,6 +74,8 @@ func (m *Monitor) replay(b Baseline) past {
 	if p.Broken {
 		p.Limit = math.Expm1(math.Min(p.Limit, 20))
 	}
+	// Less than two days may have had none of the bursts that come now and then.
+	p.Limit = math.Max(p.Limit, unknownLimit*(1-m.level.Span/longSpan))
 	if m.level.Count.Bad < fewBad {
 		p.Limit = math.Max(p.Limit, unknownLimit)
 	}

@@ -92,18 +92,22 @@ func newLevel(b Baseline) level {
 	l.widen(seen, mean)
 	if l.Span > 0 {
 		perHour := keep * keep * noise / math.Max(known, 1)
-		l.Known = math.Sqrt(l.Spread/l.Span + 1/(float64(l.Count.Bad)+halfSeen) + perHour)
+		l.Known = math.Sqrt(l.Spread/l.Span + 1/(float64(l.Count.Bad)+halfSeen) + perHour + l.unseen())
 	}
 	return l
 }
 
 const (
 	// What a short baseline cannot know is taken to be large. Hours of the day that it does not reach may have twice
-	// the level; noise may last longer than what was seen of it, up to an hour; and there is some, with a standard
-	// deviation of a third and lasting five minutes, that goes unseen in less than a day.
+	// the level; noise may last longer than what was seen of it, up to an hour; there is some, with a standard
+	// deviation of a third and lasting five minutes, that goes unseen in less than a day; and a level of an hour or
+	// less may be off by a factor of e (a standard deviation), one of two days is as good as it looks.
 	unknownTide  = 2
 	longestNoise = 3600 // seconds
 	unseenNoise  = 60   // seconds, as Spread
+	unseenLevel  = 0.5  // a variance of the logarithm
+	shortSpan    = 2 * 3600.0
+	longSpan     = 2 * daySeconds
 )
 
 // widen takes account of what the baseline is too short to know.
@@ -113,10 +117,18 @@ func (l *level) widen(seen [24]float64, mean float64) {
 			l.Hours[h] = unknownTide * mean
 		}
 	}
-	if reached := l.Span / 8; reached < longestNoise {
-		l.Spread *= longestNoise / math.Max(reached, float64(blockSeconds))
+	reached := float64(blockSeconds)
+	for _, scale := range spreadScales {
+		if long := float64(int64(scale) * blockSeconds); 8*long <= l.Span {
+			reached = long
+		}
 	}
-	l.Spread = math.Max(l.Spread, unseenNoise*(1-l.Span/daySeconds))
+	l.Spread = math.Max(l.Spread*longestNoise/reached, unseenNoise*(1-l.Span/daySeconds))
+}
+
+// unseen is the variance of the level's logarithm that a short baseline has no sign of.
+func (l *level) unseen() float64 {
+	return unseenLevel * math.Min(math.Max(shortSpan/l.Span-shortSpan/longSpan, 0), 2)
 }
 
 func smoothHours(hours [24]Count, mean float64) [24]float64 {

@@ -15,6 +15,10 @@ const (
 	priorBad       = 30 // bad ones that what was known before counts as
 	priorStretches = 30
 	mostAtOnce     = 8 // bad ones that a stretch can count for, beyond twice what is usual
+	mostClumps     = 3
+
+	certainly = 1.2 // the size from which on there are clumps
+	unlike    = 1.5 // clumps differ in size, and the largest are yet to come
 )
 
 // newClumps learns from a baseline by comparing each block with the next: what both have in common, traffic and slow
@@ -44,16 +48,17 @@ func newClumps(b *Baseline) clumps {
 	return c
 }
 
-// weight is what a bad one counts for in a stretch with k of them: less where they come in clumps, and never do all of
-// a stretch count for more than some, for one heavy client is no fault of the new workers.
+// weight is what a bad one counts for in a stretch with k of them: less where they come in clumps. Never do all of a
+// stretch count for more than some, for one heavy client is no fault of the new workers; where there are clumps, for
+// more than three of them.
 func (c *clumps) weight(k float64) float64 {
 	size := c.Square / c.Bad
-	if size > 1.2 { // there are some, and their sizes are not all alike
-		size *= 1.1
+	if size > certainly {
+		size = 1 + unlike*(size-1)
 	}
 	size = math.Max(size, 1)
-	usual := c.Usual / math.Max(c.Seen, 1)
-	return 1 / math.Max(size, k/(mostAtOnce+2*usual))
+	most := math.Max(mostClumps, mostAtOnce/size) + 2*c.Usual/math.Max(c.Seen, 1)/size
+	return math.Min(1/size, most/math.Max(k, 1))
 }
 
 // see learns from a stretch; part is that of its bad ones which falls to the new workers as things stand, so that a

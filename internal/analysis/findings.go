@@ -124,7 +124,10 @@ func (m *Monitor) allowance() float64 { return m.options.Margin * math.Exp(2*m.l
 const blind = 1000 // a rise that is no rise any more, but everything
 
 func power(rise float64, in time.Duration) string {
-	if rise > blind {
+	switch {
+	case rise > blind && in <= 0:
+		return "any rise until now"
+	case rise > blind:
 		return fmt.Sprintf("any rise in %s", in)
 	}
 	return fmt.Sprintf("a rise below ×%s in %s", short(rise), in)

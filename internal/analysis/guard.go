@@ -90,8 +90,9 @@ type tail struct {
 }
 
 const (
-	stretches    = 8 // of the baseline, at least
-	stretchHours = 6 // of one, at most
+	stretches    = 8   // of the baseline, at least
+	stretchHours = 6   // of one, at most
+	heavier      = 1.3 // is the reach of maxima whose tail is longer than their logarithms' Gumbel distribution has it
 )
 
 // newGuard learns from a baseline what its windows' maxima are; watch is in blocks.
@@ -115,7 +116,7 @@ func newGuard(b Baseline, l *level, alpha float64, watch float64) guard {
 		g.Limits[w] = newTail(maxima[w])
 		widest = math.Max(widest, g.Limits[w].Scale)
 	}
-	far := newReach(len(maxima[0]), watch/float64(length)).of(alpha / float64(len(windows)))
+	far := newReach(len(maxima[0]), watch/float64(length)).of(alpha/float64(len(windows))) * heavier
 	for w := range g.Limits {
 		t := &g.Limits[w]
 		t.Noise, t.Stretches, t.Scale = noise[w], watch/float64(length), widest

@@ -3,7 +3,7 @@ package analysis
 import "fmt"
 
 const (
-	whereMost = 0.6 // of the bad ones, for a part to be the place of the trouble
+	whereMost = 0.5 // of the bad ones beyond those there are anyway, for a part to be the place of the trouble
 	wherePart = 0.5 // of all requests, at most: what is nearly everything is no place
 )
 
@@ -24,8 +24,9 @@ func where(findings []Finding, signal Signal, scope string) string {
 			if f.Signal != signal || f.Test != test || f.Scope == "" || f.After.Bad == 0 {
 				continue
 			}
-			part := float64(f.After.Bad) >= whereMost*float64(whole.After.Bad) && float64(f.After.Total) <= wherePart*float64(whole.After.Total)
-			if part && (best.Scope == "" || f.After.Share() > best.After.Share()) {
+			usual := whole.Before.Share()
+			most := f.After.beyond(usual) >= whereMost*whole.After.beyond(usual)
+			if most && float64(f.After.Total) <= wherePart*float64(whole.After.Total) && (best.Scope == "" || f.After.Share() > best.After.Share()) {
 				best = f
 			}
 		}
@@ -35,3 +36,6 @@ func where(findings []Finding, signal Signal, scope string) string {
 	}
 	return ""
 }
+
+// beyond is how many bad ones there are more than at that share.
+func (c Count) beyond(share float64) float64 { return float64(c.Bad) - share*float64(c.Total) }

@@ -17,6 +17,8 @@ func TestAnAlarmOfTheWholeTellsWhereMostOfItLies(t *testing.T) {
 	}{
 		"one location": {[]Finding{counts("", Concurrent, 9, 700), counts("/cart/", Concurrent, 8, 30), counts("/app/", Concurrent, 1, 500), counts("server a", Concurrent, 9, 650)},
 			"; 8 of these 9 are of /cart/, 30 requests"},
+		"beside what is usual": {[]Finding{{Signal: Errors5xx, Test: Concurrent, Before: Count{3, 1000}, After: Count{9, 1000}}, counts("/cart/", Concurrent, 4, 12)},
+			"; 4 of these 9 are of /cart/, 12 requests"},
 		"everywhere":        {[]Finding{counts("", Concurrent, 9, 700), counts("/cart/", Concurrent, 2, 30), counts("/app/", Concurrent, 7, 500)}, ""},
 		"known by the past": {[]Finding{counts("", Sequential, 9, 700), counts("/cart/", Sequential, 9, 30)}, "; 9 of these 9 are of /cart/, 30 requests"},
 		"no parts":          {nil, ""},

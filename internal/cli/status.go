@@ -194,7 +194,8 @@ func describe(e journal.Event) string {
 	case e.Step == "gate" && data.Why != nil:
 		var g migrate.Gate
 		_ = json.Unmarshal(e.Data, &g)
-		return fmt.Sprintf("gate: %s: %s", g.Verdict, data.Why[0])
+		const telling = 3 // how long, the probes, the 5xx; or the worst reasons
+		return fmt.Sprintf("gate: %s: %s", g.Verdict, strings.Join(data.Why[:min(telling, len(data.Why))], "; "))
 	case e.Step == "gate":
 		return "gate: watching"
 	case e.Step == "hold":

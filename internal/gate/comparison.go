@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"math"
 	"time"
 
 	"graft/internal/analysis"
@@ -29,8 +30,11 @@ type comparison struct {
 	window window
 	// whole is what this is a stratum of; nil: of nothing. The whole is compared stratum by stratum, each with
 	// its own exposure: where the generations are sent different kinds of requests, sums would compare the kinds.
-	whole *comparison
-	split bool // this one is compared by its strata
+	whole   *comparison
+	stratum int // its number among those of the whole
+	// pool is what the strata of this one have served in the block that is open; nil: it is compared by sums.
+	pool  []window
+	block int64
 }
 
 // window is what both generations have served since they were compared last.
@@ -55,8 +59,8 @@ func newComparison(s scope, whole bool, alpha float64, margin func(analysis.Sign
 }
 
 // learn makes the tests against the time before, which ends at until, and tells by how much its last minutes were
-// above it. whole is that of the whole traffic.
-func (c *comparison) learn(past *series, until time.Time, whole rises, length time.Duration) rises {
+// above it. whole is that of the whole traffic. Of a busy host, times are not compared.
+func (c *comparison) learn(past *series, until time.Time, whole rises, length time.Duration, busy bool) rises {
 	seen := noRises()
 	for i, signal := range compared {
 		alpha, ok := c.alpha[signal]
@@ -64,11 +68,13 @@ func (c *comparison) learn(past *series, until time.Time, whole rises, length ti
 			continue
 		}
 		b, any := past.baseline(i)
-		if !any {
+		if !any || busy && (i == atSlow95 || i == atSlow99 || i == atUpstreamSlow) {
 			continue
 		}
+		// How errors come in clumps is known from before: the generations are compared sooner.
+		c.together[i] = analysis.NewConcurrent(analysis.ConcurrentOptions{Signal: signal, Scope: c.scope, Alpha: alpha / 2, Baseline: &b})
 		seen[i] = past.rise(i, b, until, whole[i])
-		c.before[i] = analysis.NewMonitor(raised(b, seen[i]), analysis.MonitorOptions{
+		c.before[i] = analysis.NewMonitor(raised(b, until, seen[i]), analysis.MonitorOptions{
 			Signal: signal, Scope: c.scope, Alpha: alpha / 2, Margin: c.margin(signal), Watch: length,
 		})
 	}
@@ -107,27 +113,65 @@ func (c *comparison) compare(second int64) {
 	if c.window.Old.Requests == 0 { // only new workers serve: the time before is all there is to compare with
 		c.addBefore(time.Unix(c.window.From, 0), &c.window.New)
 	}
-	if !c.split {
+	if c.pool == nil {
 		c.test(second, &c.window)
 	}
 	if c.whole != nil {
-		c.whole.test(second, &c.window)
+		into := &c.whole.pool[c.stratum]
+		into.Old.merge(&c.window.Old)
+		into.New.merge(&c.window.New)
 	}
 	c.window = window{}
 }
 
-func (c *comparison) test(second int64, w *window) {
-	for i, signal := range compared {
-		alpha, ok := c.alpha[signal]
-		old, young := w.Old.count(i), w.New.count(i)
-		if !ok || old.Total == 0 || young.Total == 0 {
-			continue
-		}
-		if c.together[i] == nil {
-			c.together[i] = analysis.NewConcurrent(analysis.ConcurrentOptions{Signal: signal, Scope: c.scope, Alpha: alpha / 2})
-		}
-		c.together[i].Add(time.Unix(second, 0), old, young)
+// turn compares the block that has ended by its strata: of the bad ones of each, the new workers' part is as their part
+// of the stratum's requests, if nothing is worse. Exposures of the whole are chosen to give the same mean.
+func (c *comparison) turn(second int64) {
+	block := second / blockSeconds
+	if c.pool == nil || block == c.block {
+		return
 	}
+	at := c.block * blockSeconds
+	c.block = block
+	for i := range compared {
+		var old, young analysis.Count
+		var bad, expected float64
+		for j := range c.pool {
+			o, n := c.pool[j].Old.count(i), c.pool[j].New.count(i)
+			if o.Total == 0 || n.Total == 0 {
+				continue // one side alone is no comparison
+			}
+			old.Bad, old.Total = old.Bad+o.Bad, old.Total+o.Total
+			young.Bad, young.Total = young.Bad+n.Bad, young.Total+n.Total
+			k := float64(o.Bad + n.Bad)
+			bad += k
+			expected += k * float64(n.Total) / float64(o.Total+n.Total)
+		}
+		if bad > 0 {
+			all := old.Total + young.Total
+			young.Total = min(max(int64(math.Round(float64(all)*expected/bad)), 1), all-1)
+			old.Total = all - young.Total
+		}
+		c.testSignal(i, at, old, young)
+	}
+	clear(c.pool)
+}
+
+func (c *comparison) test(second int64, w *window) {
+	for i := range compared {
+		c.testSignal(i, second, w.Old.count(i), w.New.count(i))
+	}
+}
+
+func (c *comparison) testSignal(i int, second int64, old, young analysis.Count) {
+	alpha, ok := c.alpha[compared[i]]
+	if !ok || old.Total == 0 || young.Total == 0 {
+		return
+	}
+	if c.together[i] == nil {
+		c.together[i] = analysis.NewConcurrent(analysis.ConcurrentOptions{Signal: compared[i], Scope: c.scope, Alpha: alpha / 2})
+	}
+	c.together[i].Add(time.Unix(second, 0), old, young)
 }
 
 // findings are those of all tests.
@@ -155,12 +199,14 @@ type savedComparison struct {
 	Before   map[analysis.Signal]*analysis.Monitor        `json:"before,omitempty"`
 	Together map[analysis.Signal]*analysis.ConcurrentTest `json:"together,omitempty"`
 	Window   window                                       `json:"window"`
+	Pool     []window                                     `json:"pool,omitempty"`
+	Block    int64                                        `json:"block,omitempty"`
 }
 
 // save is what the tests know.
 func (c *comparison) save() savedComparison {
 	s := savedComparison{
-		Scope: c.scope, Window: c.window,
+		Scope: c.scope, Window: c.window, Pool: c.pool, Block: c.block,
 		Before: make(map[analysis.Signal]*analysis.Monitor), Together: make(map[analysis.Signal]*analysis.ConcurrentTest),
 	}
 	for i, signal := range compared {
@@ -176,7 +222,7 @@ func (c *comparison) save() savedComparison {
 
 // restore goes on with what was saved, at the α that it was begun with.
 func (c *comparison) restore(s savedComparison) {
-	c.window = s.Window
+	c.window, c.pool, c.block = s.Window, s.Pool, s.Block
 	for i, signal := range compared {
 		c.before[i], c.together[i] = s.Before[signal], s.Together[signal]
 	}

@@ -54,6 +54,8 @@ type History struct {
 	Series   []*series                    `json:"series"` // by scope
 	Errors   *errorHistory                `json:"errors"`
 	Usage    []Usage                      `json:"usage,omitempty"` // of its workers
+	// Pressure is the share of the minute before in which tasks waited for a processor, 0 to 1.
+	Pressure float64 `json:"pressure"`
 	// Notes tell what was not found or could not be read.
 	Notes []string `json:"notes,omitempty"`
 	// Took is how long the reading took, and Bytes how much was read.
@@ -74,6 +76,11 @@ func ReadHistory(ctx context.Context, o HistoryOptions) (*History, error) {
 		Until: o.Until, Requests: make(map[string]analysis.Requests), Errors: newErrorHistory(),
 		Notes: append([]string(nil), o.Logs.Unobserved...),
 	}}
+	if o.Master.PID != 0 {
+		if p, err := o.FS.CPUPressure(); err == nil { // else it is not told
+			r.h.Pressure = p
+		}
+	}
 	if err := r.read(ctx); err != nil {
 		return nil, fmt.Errorf("read the days before: %w", err)
 	}
@@ -269,6 +276,13 @@ func (s *historySink) flush() {
 		s.close(&s.open[i])
 	}
 }
+
+// shortOfCPU is the pressure from which on a host is so busy that how long requests take is not nginx's alone.
+const shortOfCPU = 0.25
+
+// busy tells whether the host was short of CPU before the swap already. The days before, when it was not, are then
+// no measure of how long requests take.
+func (h *History) busy() bool { return h.Pressure >= shortOfCPU }
 
 // Save keeps the history in a file, for a graft that goes on with the migration.
 func (h *History) Save(path string) error {

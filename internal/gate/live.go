@@ -74,8 +74,9 @@ func newLive(cfg Config, now time.Time) *live {
 		}
 		l.comparisons = append(l.comparisons, newComparison(s, i == 0, share, margin))
 	}
-	for _, i := range l.scopes.strata() {
-		l.comparisons[0].split, l.comparisons[i].whole = true, l.comparisons[0]
+	for n, i := range l.scopes.strata() {
+		l.comparisons[i].whole, l.comparisons[i].stratum = l.comparisons[0], n
+		l.comparisons[0].pool = append(l.comparisons[0].pool, window{})
 	}
 	return l
 }
@@ -85,7 +86,7 @@ func newLive(cfg Config, now time.Time) *live {
 func (l *live) learn(past *History, length time.Duration) {
 	l.rises = noRises()
 	for i, c := range l.comparisons {
-		seen := c.learn(past.Series[i], past.Until, l.rises, length)
+		seen := c.learn(past.Series[i], past.Until, l.rises, length, past.busy())
 		if i == 0 {
 			l.rises = seen
 		}
@@ -190,6 +191,7 @@ func (l *live) compare(at time.Time, s *slot, together bool) {
 	if together {
 		l.mix.add(old, young)
 	}
+	l.comparisons[0].turn(at.Unix())
 	for i, c := range l.comparisons {
 		var o, n, after cell
 		if old != nil {
@@ -220,6 +222,9 @@ const maxDoubtful = 2
 // wholeDoubtful is the evidence that makes a signal of the whole one to look for in its parts.
 const wholeDoubtful = 5
 
+// partDoubtful is the evidence that is worth a hint by itself: the whole is told of once a block, its parts at once.
+const partDoubtful = 25
+
 // findings are those of the whole; of its parts only the alarms, and the few that come nearest to one, which are no
 // more than a hint: among many, some always look a little worse by chance.
 func (l *live) findings() []analysis.Finding {
@@ -234,7 +239,7 @@ func (l *live) findings() []analysis.Finding {
 			switch {
 			case f.State == analysis.Alarm:
 				list = append(list, f)
-			case f.Test != analysis.Guard && f.After.Bad > 0 && whole[f.Signal] >= wholeDoubtful:
+			case f.Test != analysis.Guard && f.After.Bad > 0 && (whole[f.Signal] >= wholeDoubtful || f.Evidence >= partDoubtful):
 				if f.State == analysis.Suspect {
 					f.State = analysis.Quiet
 				}
@@ -242,6 +247,10 @@ func (l *live) findings() []analysis.Finding {
 			}
 		}
 	}
-	slices.SortStableFunc(doubtful, func(a, b analysis.Finding) int { return cmp.Compare(b.Evidence, a.Evidence) })
+	// The graver signals first, of each the part that looks worst.
+	slices.SortStableFunc(doubtful, func(a, b analysis.Finding) int {
+		return cmp.Or(cmp.Compare(slices.Index(compared[:], a.Signal), slices.Index(compared[:], b.Signal)), cmp.Compare(b.Evidence, a.Evidence))
+	})
+	doubtful = slices.CompactFunc(doubtful, func(a, b analysis.Finding) bool { return a.Signal == b.Signal })
 	return append(list, doubtful[:min(len(doubtful), maxDoubtful)]...)
 }

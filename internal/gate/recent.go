@@ -54,8 +54,8 @@ func (s *series) rise(signal int, b analysis.Baseline, until time.Time, whole fl
 }
 
 // raised is the baseline at the level of the last minutes: what was worse already before the swap is no fault of the
-// new binary. What it lacks is added evenly.
-func raised(b analysis.Baseline, rise float64) analysis.Baseline {
+// new binary. What it lacks before those is added evenly.
+func raised(b analysis.Baseline, until time.Time, rise float64) analysis.Baseline {
 	if rise <= 1 {
 		return b
 	}
@@ -66,7 +66,12 @@ func raised(b analysis.Baseline, rise float64) analysis.Baseline {
 	lacks := math.Min(rise*all.Share(), recentMost) - all.Share()
 	owed := 0.0
 	blocks := make([]analysis.Count, len(b.Blocks))
+	last := until.Unix()/blockSeconds - recentBlocks - b.From.Unix()/blockSeconds
 	for i, c := range b.Blocks {
+		if int64(i) >= last {
+			blocks[i] = c
+			continue
+		}
 		owed += math.Max(0, lacks) * float64(c.Total)
 		more := min(int64(owed), c.Total-c.Bad)
 		owed -= float64(more)

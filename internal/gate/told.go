@@ -80,6 +80,9 @@ func (w *Watch) attribution() []string {
 	if words := w.live.mix.words(w.live.scopes); words != "" {
 		list = append(list, words)
 	}
+	if h := w.cfg.History; h != nil && h.busy() {
+		list = append(list, fmt.Sprintf("the host was short of CPU before the swap already (in %.0f %% of a minute some task waited for it): how long requests take is compared between the generations only", 100*h.Pressure))
+	}
 	if w.ready {
 		list = append(list, w.live.rises.words()...)
 	}

@@ -20,7 +20,7 @@ func main() {
 	flag.Uint64Var(&s.seeds[1], "fresh", uint64(time.Now().Unix()), "seed of the other half; by default one never used before")
 	flag.IntVar(&s.workers, "workers", 2, "how many to run at once")
 	only := flag.String("only", "", "one of the tables; all if empty")
-	flag.StringVar(&s.world, "world", "", "the only world whose false alarms are counted")
+	flag.StringVar(&s.world, "world", "", "the only world of the first and the last table")
 	into := flag.String("into", "docs/gates.md", "the document whose tables are replaced")
 	flag.Parse()
 	for _, p := range parts() {

@@ -32,7 +32,7 @@ func pairs() []pair {
 		{name: "hard", tells: "common noise as in hard", world: hard, part: 0.5},
 		{name: "uneven", tells: "ar, the new workers get a fifth, and that wanders", world: ar, part: 0.2, wander: 0.5},
 		{name: "clumps", tells: "ar, errors in clumps of one connection (geometric, mean 4)", world: ar, part: 0.5, clump: 4},
-		{name: "heavy clumps", tells: "ar, clumps with a heavy tail (Pareto 1.8, at least 2), a third to the new", world: ar, part: 0.33, clump: 4.5, tail: 1.8, untuned: true},
+		{name: "heavy clumps", tells: "ar, clumps with a heavy tail (Pareto 1.8, at least 2), a third to the new", world: ar, part: 0.33, clump: 4.5, tail: 1.8},
 		{name: "100 rps each", tells: "ar, 200 requests a second, half of them each", world: twice, part: 0.5},
 		{name: "latency", tells: "requests slower than the p95 before: 5 %, noise as in ar with sd 0.2", world: slow, part: 0.5},
 		{name: "apart", tells: "ar, and each side has noise of its own besides (sd 0.15)", world: ar, part: 0.5, apart: 0.15, untuned: true},
