@@ -45,8 +45,10 @@ const behindAddr = len(` - - [25/Nov/2026:00:46:12 +0000] `)
 // it cannot tell for sure. Such a line has six quotes, and all else stands at places that they give.
 func (c *clock) combined(line []byte, q quotes, r *Record) int {
 	var found combinedQuotes
-	at := q.six(line, &found)
-	if at == nil {
+	at := &found
+	if len(q.places) >= len(found) {
+		at = (*combinedQuotes)(q.places)
+	} else if !q.six(line, at) {
 		return -1
 	}
 	request, requestEnd, referer := int(at[0])-q.base, int(at[1])-q.base, int(at[2])-q.base
@@ -94,21 +96,18 @@ func (c *clock) combined(line []byte, q quotes, r *Record) int {
 // combinedQuotes are where the quotes of such a line are.
 type combinedQuotes [6]uint32
 
-// six are the first six quotes; nil if there are not so many. Those that were not found yet go to found.
-func (q *quotes) six(line []byte, found *combinedQuotes) *combinedQuotes {
-	if len(q.places) >= len(found) {
-		return (*combinedQuotes)(q.places)
-	}
+// six looks for the first six quotes.
+func (q quotes) six(line []byte, found *combinedQuotes) bool {
 	from := 0
 	for i := range found {
 		n := bytes.IndexByte(line[from:], '"')
 		if n < 0 {
-			return nil
+			return false
 		}
 		found[i] = uint32(q.base + from + n)
 		from += n + 1
 	}
-	return found
+	return true
 }
 
 // noSpace tells whether there is no space in the first n bytes, but one behind; 16 bytes follow those.

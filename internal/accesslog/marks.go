@@ -1,7 +1,5 @@
 package accesslog
 
-import "bytes"
-
 // Quotes and line breaks are found for a window of many lines at once: then nothing in a line has to wait
 // until what stands before it has been found.
 
@@ -27,17 +25,6 @@ func placesOf(data []byte, from int, out []uint32, n int) int {
 type quotes struct {
 	places []uint32 // from the window's beginning
 	base   int      // the line's
-}
-
-// nth is how far behind at the quote of that number is, which is the next; -1 if there is none.
-func (q *quotes) nth(n, at int, rest []byte) int {
-	if len(q.places) == 0 {
-		return bytes.IndexByte(rest, '"')
-	}
-	if n >= len(q.places) {
-		return -1
-	}
-	return int(q.places[n]) - q.base - at
 }
 
 // skip is the number of the first quote from n on that is not before at.

@@ -8,6 +8,8 @@ import "bytes"
 type plan struct {
 	head  literal
 	steps []step
+	// combined is that the first step is all of the format combined but its last quote.
+	combined bool
 	// quotes is how many quotes are in a line whose texts have none; -1 if they have any.
 	quotes int
 }
@@ -29,18 +31,17 @@ type step struct {
 type method uint8
 
 const (
-	byStop     method = iota // text of escape=default, to the first byte of the literal, no quote before it
-	byQuote                  // text of escape=default, to a quote
-	byJSON                   // text of escape=json, to a quote
-	byIndex                  // text of escape=none, to the literal
-	byEnd                    // the rest of the line
-	byList                   // a number for each try
-	byDigits                 // a number
-	bySeconds                // a number with a fraction, or "-"
-	byStatus                 // three digits
-	byLocal                  // $time_local
-	byISO                    // $time_iso8601
-	byCombined               // all of combined but its last quote
+	byStop    method = iota // text of escape=default, to the first byte of the literal, no quote before it
+	byQuote                 // text of escape=default, to a quote
+	byJSON                  // text of escape=json, to a quote
+	byIndex                 // text of escape=none, to the literal
+	byEnd                   // the rest of the line
+	byList                  // a number for each try
+	byDigits                // a number
+	bySeconds               // a number with a fraction, or "-"
+	byStatus                // three digits
+	byLocal                 // $time_local
+	byISO                   // $time_iso8601
 )
 
 // newPlan makes the plan of a format; nil if some end of a variable cannot be told without trying.
@@ -54,7 +55,8 @@ func newPlan(f *Format) *plan {
 	sure := true
 	if f.beginsCombined() {
 		n := len(combinedOps)
-		p.steps = append(p.steps, step{how: byCombined, behind: newLiteral(f.ops[n-1].literal)})
+		p.combined = true
+		p.steps = append(p.steps, step{behind: newLiteral(f.ops[n-1].literal)})
 		ops, sure = f.ops[n:], false
 	}
 	for len(ops) > 0 {

@@ -23,19 +23,23 @@ func (p *plan) run(line []byte, q quotes, r *Record, c *clock) outcome {
 		return unfit
 	}
 	at, seen := len(p.head.text), p.head.quotes
-	for i := range p.steps {
-		s := &p.steps[i]
+	steps := p.steps
+	if p.combined {
+		n := c.combined(line, q, r)
+		if n < 0 || !p.steps[0].behind.begins(line[n:]) {
+			return unsure
+		}
+		at, seen = n+len(p.steps[0].behind.text), len(combinedQuotes{})-1+p.steps[0].behind.quotes
+		steps = steps[1:]
+	}
+	for i := range steps {
+		s := &steps[i]
 		if at > end {
 			return unsure
 		}
 		rest := line[at:]
 		n := 0 // length of the variable's text
 		switch s.how {
-		case byCombined:
-			if n = c.combined(rest, q, r); n < 0 {
-				return unsure
-			}
-			seen += len(combinedQuotes{}) - 1
 		case byStop:
 			if n = s.untilStop(rest); n < 0 {
 				return s.missed()
@@ -44,18 +48,19 @@ func (p *plan) run(line []byte, q quotes, r *Record, c *clock) outcome {
 			at += n + len(s.behind.text)
 			seen += s.behind.quotes
 			continue
-		case byQuote:
-			if n = q.nth(seen, at, rest); n < 0 {
+		case byQuote, byJSON:
+			switch {
+			case seen < len(q.places):
+				n = int(q.places[seen]) - q.base - at
+			case len(q.places) == 0:
+				n = bytes.IndexByte(rest, '"')
+			default:
+				n = -1
+			}
+			if n < 0 {
 				return s.missed()
 			}
-			if s.read != readNothing {
-				s.text(r, rest[:n:n])
-			}
-		case byJSON:
-			if n = q.nth(seen, at, rest); n < 0 {
-				return s.missed()
-			}
-			if n > 0 && rest[n-1] == '\\' {
+			if s.how == byJSON && n > 0 && rest[n-1] == '\\' {
 				if n = jsonTextLen(rest[:end-at]); n == end-at {
 					return s.missed()
 				}
