@@ -55,8 +55,11 @@ func Judge(e Evidence, p Policy) Decision {
 
 // testable tells whether a test of the signal as a whole can come to a verdict, now or when it has seen more.
 func (e Evidence) testable(s Signal) bool {
-	const known = time.Hour // of the time before: with less, A and B find next to nothing
-	return slices.ContainsFunc(e.Findings, func(f Finding) bool {
+	const (
+		known    = time.Hour        // of the time before: with less, A and B find next to nothing
+		learning = 30 * time.Second // from days before may take that long, and nothing is told meanwhile
+	)
+	return e.Known >= known && e.Watched < learning || slices.ContainsFunc(e.Findings, func(f Finding) bool {
 		return f.Signal == s && f.Scope == "" && f.Test != Rule && (f.State != TooLittle || f.Test == Concurrent || e.Known >= known)
 	})
 }
