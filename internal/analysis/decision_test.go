@@ -206,3 +206,26 @@ func TestAFailureTellsWhatOnlyTheNewBinaryLogs(t *testing.T) {
 		t.Errorf("%v: %q", d.Verdict, d.Why)
 	}
 }
+
+func TestPlainBoundsDoNotComeBeforeATestThatCanDecide(t *testing.T) {
+	clump := healthy()
+	clump.Logs = []LogShare{{"access.log", Requests{20_000, 20}, Requests{1_000, 40}}}
+	clump.Before, clump.After, clump.Recent = clump.Logs[0].Before, clump.Logs[0].After, clump.Logs[0].After
+	if d := Judge(clump, policy); d.Verdict != Fail {
+		t.Errorf("where nothing else can tell: %v %q", d.Verdict, d.Why)
+	}
+	open := Finding{Signal: Errors5xx, Test: Sequential}
+	clump.Findings = []Finding{open}
+	if d := Judge(clump, policy); d.Verdict != Fail {
+		t.Errorf("with a test that knows of too little time before: %v %q", d.Verdict, d.Why)
+	}
+	clump.Known = 2 * time.Hour
+	if d := Judge(clump, policy); d.Verdict == Fail {
+		t.Errorf("before the days before have been compared with: %v %q", d.Verdict, d.Why)
+	}
+	clump.Known, open.Test = 0, Concurrent
+	clump.Findings = []Finding{open}
+	if d := Judge(clump, policy); d.Verdict == Fail {
+		t.Errorf("before the generations have been compared: %v %q", d.Verdict, d.Why)
+	}
+}

@@ -35,6 +35,7 @@ type LogShare struct {
 // Evidence is what a gate has seen since it was entered.
 type Evidence struct {
 	Watched time.Duration `json:"watched"`
+	Known   time.Duration `json:"known,omitempty"` // of the time before, from the logs: what tests compare with
 
 	Before Requests `json:"before"` // the access logs' end before the migration
 	After  Requests `json:"after"`  // the access logs since the gate was entered

@@ -18,13 +18,14 @@ const (
 // missing; then anything missing leaves it inconclusive; then what the policy only warns of leaves it
 // degraded. Each reason stands for itself.
 //
-// Tests and rules decide as far as there are any. Of what none of them speaks, plainer bounds do: of the
-// shares of 5xx where neither days before nor requests told apart by worker are known, and of severe
-// lines where no rule has looked at them.
+// Tests and rules decide as far as there are any. Of what none of them can speak, plainer bounds do: of the
+// shares of 5xx where neither an hour before nor requests told apart by worker are known, and of severe
+// lines where no rule has looked at them. Plain bounds never come before a test that has not decided yet: errors come
+// in clumps, which only the tests allow for.
 func Judge(e Evidence, p Policy) Decision {
 	found := weigh(e.Findings, p)
 	var shares findings
-	if !e.tested(Errors5xx) {
+	if !e.testable(Errors5xx) {
 		switch p.Action(Errors5xx) {
 		case Rollback:
 			shares = e.shares()
@@ -52,10 +53,14 @@ func Judge(e Evidence, p Policy) Decision {
 	return d
 }
 
-// tested tells whether a test of the signal as a whole had enough to go on.
-func (e Evidence) tested(s Signal) bool {
-	return slices.ContainsFunc(e.Findings, func(f Finding) bool {
-		return f.Signal == s && f.Scope == "" && f.Test != Rule && f.State != TooLittle
+// testable tells whether a test of the signal as a whole can come to a verdict, now or when it has seen more.
+func (e Evidence) testable(s Signal) bool {
+	const (
+		known    = time.Hour        // of the time before: with less, A and B find next to nothing
+		learning = 30 * time.Second // from days before may take that long, and nothing is told meanwhile
+	)
+	return e.Known >= known && e.Watched < learning || slices.ContainsFunc(e.Findings, func(f Finding) bool {
+		return f.Signal == s && f.Scope == "" && f.Test != Rule && (f.State != TooLittle || f.Test == Concurrent || e.Known >= known)
 	})
 }
 

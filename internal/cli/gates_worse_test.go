@@ -64,7 +64,7 @@ func (f fault) takenBack(t *testing.T, bad string, days *history, seed uint64, s
 	file := h.plan(bad)
 	crowd := newCrowd(t, h.inst, seed, share)
 	crowd.warm()
-	args := append([]string{"apply", file}, gates("60s", "60s")...)
+	args := append([]string{"apply", file}, gates("150s", "60s")...)
 	if f.at == "parked" {
 		args = append([]string{"apply", file}, gates("3s", "120s")...)
 	}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -14,7 +15,9 @@ const (
 	// Both generations have served so many requests before they are compared, or the time is up: in a
 	// moment in which only one has any, nothing can be compared.
 	fairRequests = 20
-	fairSeconds  = 10
+	// slowMargin is how many times as many slow requests the new generation may have, if the policy does not say.
+	slowMargin  = 1.5
+	fairSeconds = 10
 )
 
 // comparison is one scope under all tests.
@@ -72,7 +75,7 @@ func (c *comparison) learn(past *series, until time.Time, whole rises, length ti
 			continue
 		}
 		// How errors come in clumps is known from before: the generations are compared sooner.
-		c.together[i] = analysis.NewConcurrent(analysis.ConcurrentOptions{Signal: signal, Scope: c.scope, Alpha: alpha / 2, Baseline: &b})
+		c.together[i] = c.betweenGenerations(i, alpha, &b)
 		seen[i] = past.rise(i, b, until, whole[i])
 		c.before[i] = analysis.NewMonitor(raised(b, until, seen[i]), analysis.MonitorOptions{
 			Signal: signal, Scope: c.scope, Alpha: alpha / 2, Margin: c.margin(signal), Watch: length,
@@ -169,9 +172,19 @@ func (c *comparison) testSignal(i int, second int64, old, young analysis.Count) 
 		return
 	}
 	if c.together[i] == nil {
-		c.together[i] = analysis.NewConcurrent(analysis.ConcurrentOptions{Signal: compared[i], Scope: c.scope, Alpha: alpha / 2})
+		c.together[i] = c.betweenGenerations(i, alpha, nil)
 	}
 	c.together[i].Add(time.Unix(second, 0), old, young)
+}
+
+// betweenGenerations is test C of a signal. An error more than the old workers make is one too many; in how long
+// requests take, workers differ that have just started, or that have other connections.
+func (c *comparison) betweenGenerations(i int, alpha float64, b *analysis.Baseline) *analysis.ConcurrentTest {
+	o := analysis.ConcurrentOptions{Signal: compared[i], Scope: c.scope, Alpha: alpha / 2, Baseline: b}
+	if i == atSlow95 || i == atSlow99 || i == atUpstreamSlow {
+		o.Margin = cmp.Or(c.margin(compared[i]), slowMargin)
+	}
+	return analysis.NewConcurrent(o)
 }
 
 // findings are those of all tests.

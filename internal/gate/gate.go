@@ -261,6 +261,9 @@ func (w *Watch) Evidence() analysis.Evidence {
 	e.Findings = append(e.Findings, w.probes.findings(until)...)
 	e.Findings = append(e.Findings, w.findings(until, e.Findings)...)
 	e.Attribution = w.attribution()
+	if h := w.cfg.History; h != nil && !h.From.IsZero() {
+		e.Known = h.Until.Sub(h.From)
+	}
 	w.past.recent(until, &e)
 	return e
 }

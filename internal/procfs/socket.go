@@ -87,6 +87,9 @@ func (f FS) Listeners(pid int) ([]Listener, error) {
 		}
 		err = table.read(file, func(addr string, inode uint64) {
 			if fd, ok := fds[inode]; ok {
+				// The kernel writes a table in pieces, and may begin one with a row that it wrote before, if
+				// sockets have come or gone in between.
+				delete(fds, inode)
 				found = append(found, Listener{FD: fd, Inode: inode, Network: table.network, Addr: addr})
 			}
 		})

@@ -43,7 +43,7 @@ func TestListenersReadEveryTable(t *testing.T) {
 		"9/fd/7": "-> socket:[105]", "9/fd/8": "-> socket:[106]", "9/fd/9": "-> socket:[107]", "9/fd/10": "-> socket:[108]",
 		"9/fd/11": "-> /var/log/nginx/access.log", "9/fd/12": "-> anon_inode:[eventpoll]", "9/fd/13": "-> socket:[109]",
 		// Behind the first row that does not listen come connections, of which there may be very many.
-		"9/net/tcp": inetHeading + inetRow(local+":0050", "0A", "101") + inetRow(local+":0051", "0A", "999") +
+		"9/net/tcp": inetHeading + inetRow(local+":0050", "0A", "101") + inetRow(local+":0050", "0A", "101") + inetRow(local+":0051", "0A", "999") +
 			inetRow(local+":0050", "01", "102") + "what is behind is not even read\n",
 		"9/net/tcp6": inetHeading + inetRow(any6+":01BB", "0A", "103") + inetRow(doc6+":1F90", "0A", "104"),
 		"9/net/udp":  inetHeading + inetRow(local+":01BB", "01", "102") + inetRow(local+":01BB", "07", "105"), // connected, then not
