@@ -4,7 +4,7 @@
 // [Compile] turns a log_format into a [Format], whose lines become a [Record]; a [Scanner] reads blocks of
 // them and [ReadFiles] sets of files, in parallel; [Tail] counts the end of a file. A [Follower] hands over
 // the lines of one file as they come, whatever rotates it; its [Position] is stored with what was counted,
-// so that a crash counts nothing twice; a [Waker] hints when to look. An [ErrorReader] puts the entries of
+// so that a crash counts nothing twice. An [ErrorReader] puts the entries of
 // an error log together, [ClassOf] tells what they complain of in words that are the same for every
 // version of nginx.
 //

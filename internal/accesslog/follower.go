@@ -10,6 +10,12 @@ import (
 	"graft/internal/procfs"
 )
 
+// PollInterval is a good time between two Polls. One of an idle log costs some microseconds, and whoever
+// decides by windows of 10 s misses nothing by a quarter of a second; nor does the Follower, for it finds
+// what was rotated in between. Events of the kernel would not be better: a busy log has one for each write,
+// which cost more than reading it, and they get lost.
+const PollInterval = 250 * time.Millisecond
+
 // Follower hands over the lines of one log file, as they are written, across rotation:
 //
 //   - rename and create: the old file is read to its end before the new one, and goes on being read

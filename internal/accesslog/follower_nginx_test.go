@@ -74,11 +74,6 @@ func TestRotationOfARealNginxUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := NewWaker([]string{inst.AccessLog})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
 	stop := make(chan struct{})
 	answered := make(chan int, 1)
 	go func() { answered <- askUntil(t, inst.Addr("http"), stop) }()
@@ -97,12 +92,11 @@ func TestRotationOfARealNginxUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// until polls at every hint until more lines have come.
+	// until polls until more lines have come.
 	until := func(more int) {
 		deadline := time.After(30 * time.Second)
 		for want := got + more; got < want; poll() {
 			select {
-			case <-w.C():
 			case <-time.After(PollInterval):
 			case <-deadline:
 				t.Fatalf("%d of %d lines", got, want)

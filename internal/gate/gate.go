@@ -88,7 +88,7 @@ type errorLog struct {
 
 // interval is the time between two looks. A worker that lives for a shorter time is known only from
 // its master's lines.
-const interval = 250 * time.Millisecond
+const interval = accesslog.PollInterval
 
 // recallBytes is how much of an error log's past is read for what is usual there.
 const recallBytes = 1 << 20

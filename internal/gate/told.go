@@ -87,6 +87,9 @@ func (w *Watch) attribution() []string {
 		list = append(list, w.live.rises.words()...)
 	}
 	for _, a := range w.access {
+		if n := a.follower.Gaps(); n > 0 {
+			list = append(list, fmt.Sprintf("%s: %d times a file was gone before it was read to its end: some of its lines are not counted", a.path, n))
+		}
 		switch {
 		case a.hidden:
 			list = append(list, a.path+" is not compared: its log_format has neither $http_user_agent nor the URI, so that graft's own requests cannot be left out")
