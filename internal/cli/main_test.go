@@ -116,6 +116,7 @@ func with(args ...string) []string {
 func (h *host) status() (s struct {
 	Phase     string
 	Migration string
+	Running   bool
 }) {
 	h.t.Helper()
 	r := h.must(0, "status", "-o", "json")

@@ -146,6 +146,7 @@ func TestADetachedGraftThatHoldsGoesOnWatching(t *testing.T) {
 	h.phase("overlap")
 	light(t, h.inst).warm() // traffic comes at last
 	h.eventuallyPhase("finished")
+	h.eventually("the end of its graft", func() bool { return !h.status().Running }) // it writes until then
 }
 
 func TestADetachedGraftThatFailsTellsItsExitCode(t *testing.T) {

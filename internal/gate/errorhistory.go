@@ -86,12 +86,6 @@ func (h *errorHistory) add(l accesslog.ErrorLine) {
 	c.Blocks[l.Time.Unix()/blockSeconds]++
 }
 
-// usual tells whether the old binary wrote such entries, at that level or a worse one.
-func (h *errorHistory) usual(id string, level accesslog.Level) bool {
-	c := h.Classes[id]
-	return c != nil && rank(c.Level) <= rank(level)
-}
-
 // eachLine calls fn with the lines of a plain or compressed file, of a plain one with the newest part. It
 // stops where a file is damaged.
 func eachLine(ctx context.Context, path string, fn func(line []byte)) error {
