@@ -112,11 +112,15 @@ func (q quotes) six(line []byte, found *combinedQuotes) bool {
 
 // noSpace tells whether there is no space in the first n bytes, but one behind; 16 bytes follow those.
 func noSpace(line []byte, n int) bool {
-	at := first(match(load(line), space))
 	// Addresses have 7 to 15 bytes. Whether it is the second word that has the space is no branch: it would be guessed
 	// wrong for each third line.
+	at := first(match(load(line), space))
 	at += first(match(load(line[8:]), space)) &^ (at>>3 - 1)
-	for at&7 == 0 && at > 8 && at < n {
+	return at == n || at == 16 && noSpaceFrom(line, at, n)
+}
+
+func noSpaceFrom(line []byte, at, n int) bool {
+	for at < n {
 		step := first(match(load(line[at:]), space))
 		if at += step; step < 8 {
 			break

@@ -19,12 +19,13 @@ const beyond = 16
 func (p *plan) run(line []byte, q quotes, r *Record, c *clock) outcome {
 	end := len(line)
 	line = line[:min(end+beyond, cap(line))]
-	if !p.head.begins(line) {
-		return unfit
-	}
 	at, seen := len(p.head.text), p.head.quotes
 	steps := p.steps
-	if p.combined {
+	if !p.combined {
+		if !p.head.begins(line) {
+			return unfit
+		}
+	} else {
 		n := c.combined(line, q, r)
 		if n < 0 || !p.steps[0].behind.begins(line[n:]) {
 			return unsure

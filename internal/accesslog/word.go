@@ -44,10 +44,12 @@ func number8(word uint64, n int) uint64 {
 
 // secondsOf reads "1.234", with up to three digits before the dot, in ms. n is 0 if it cannot.
 func secondsOf(word uint64) (ms int32, n int) {
-	marks := nonDigits(word)
-	if word&0xff00 == '.'<<8 && marks&0x0000_8080_8080_8080 == 0x0000_8000_0000_8000 && byte(word>>40) != '.' {
-		return int32(1000*(word&0xf) + 100*(word>>16&0xf) + 10*(word>>24&0xf) + word>>32&0xf), 5 // most are below 10 s
+	// Most are below 10 s: "0.000" leaves the digits of one, and a digit and 6 have no upper half.
+	x := word&0xff_ffff_ffff ^ 0x30_3030_2e30
+	if (x+0x06_0606_0006|x)&0xf0_f0f0_fff0 == 0 && byte(word>>40)-'.' > '9'-'.' {
+		return int32(1000*(x&0xf) + 100*(x>>16&0xf) + 10*(x>>24&0xf) + x>>32), 5
 	}
+	marks := nonDigits(word)
 	dot := first(marks)
 	marks &= marks - 1
 	n = first(marks)

@@ -35,7 +35,8 @@ type Series struct {
 
 // Add counts a request in the window of its time.
 func (s *Series) Add(r *accesslog.Record) {
-	if at := r.Time / Width; at != s.at || s.current == nil {
+	if uint64(r.Time-s.at*Width) >= uint64(Width) || s.current == nil {
+		at := r.Time / Width
 		if at <= 0 { // the first window of 1970 is nobody's
 			s.Untimed.count(r)
 			return
