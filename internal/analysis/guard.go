@@ -92,6 +92,7 @@ type tail struct {
 const (
 	stretches    = 8   // of the baseline, at least
 	stretchHours = 6   // of one, at most
+	farthest     = 48  // times its own length is what a baseline's maxima are extrapolated to; a watch of 48 h takes an hour
 	heavier      = 1.3 // is the reach of maxima whose tail is longer than their logarithms' Gumbel distribution has it
 )
 
@@ -99,7 +100,7 @@ const (
 func newGuard(b Baseline, l *level, alpha float64, watch float64) guard {
 	g := guard{Needed: 1 / alpha}
 	length := stretchOf(b)
-	if length < 1 {
+	if length < 1 || watch > farthest*float64(len(b.Blocks)) {
 		for i := range g.Limits {
 			g.Limits[i] = tail{Limit: never}
 		}

@@ -57,6 +57,7 @@ type Monitor struct {
 	expected float64
 	entered  float64 // capital of A that came into play after the swap
 	past     past
+	wobble   wobble
 	states   [2]standing
 }
 
@@ -66,6 +67,7 @@ func NewMonitor(b Baseline, o MonitorOptions) *Monitor {
 	m := &Monitor{options: o.withDefaults(), level: newLevel(b)}
 	m.guard = newGuard(b, &m.level, m.options.Alpha*guardShare, m.watchBlocks())
 	m.past = m.replay(b)
+	m.wobble = newWobble(b, &m.level)
 	return m
 }
 
@@ -107,6 +109,7 @@ func (m *Monitor) settle(block int64) {
 	entry := math.Min((1-atSwap)/m.watchBlocks(), 1-atSwap-m.entered)
 	m.entered += entry
 	m.engine.bet(float64(c.Bad), mu, m.shape(), entry)
+	m.wobble.add(float64(c.Bad), float64(c.Total)*m.level.at(block))
 }
 
 // most is the most that is no fault.
@@ -114,10 +117,11 @@ func (m *Monitor) most(block int64, c Count) float64 {
 	return float64(c.Total) * m.level.at(block) * m.allowance()
 }
 
-// shape is the r of the negative binomial of one block: so that long sums vary as the baseline's did.
+// shape is the r of the negative binomial of one block: so that long sums vary as the baseline's did, or as they must
+// since the noise has become rougher.
 func (m *Monitor) shape() float64 {
 	const smallest = 1e-3 // seconds: no log is perfectly Poisson
-	return float64(blockSeconds) / math.Max(m.level.Spread, smallest)
+	return float64(blockSeconds) / math.Max(m.level.Spread*m.wobble.times(), smallest)
 }
 
 // ahead is the engine with the blocks that may still grow.

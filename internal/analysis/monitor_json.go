@@ -20,12 +20,13 @@ type savedMonitor struct {
 	Expected float64        `json:"expected"`
 	Entered  float64        `json:"entered"`
 	Past     past           `json:"past"`
+	Wobble   wobble         `json:"wobble"`
 	States   [2]standing    `json:"states"`
 }
 
 // MarshalJSON saves all that it knows, the baseline's blocks left out.
 func (m *Monitor) MarshalJSON() ([]byte, error) {
-	return json.Marshal(savedMonitor{m.options, m.level, m.engine, m.guard, m.pending, m.newest, m.started, m.seen, m.late, m.blocks, m.requests, m.expected, m.entered, m.past, m.states})
+	return json.Marshal(savedMonitor{m.options, m.level, m.engine, m.guard, m.pending, m.newest, m.started, m.seen, m.late, m.blocks, m.requests, m.expected, m.entered, m.past, m.wobble, m.states})
 }
 
 // UnmarshalJSON restores it.
@@ -34,6 +35,6 @@ func (m *Monitor) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("restore a monitor: %w", err)
 	}
-	*m = Monitor{s.Options, s.Level, s.Engine, s.Guard, s.Pending, s.Newest, s.Started, s.Seen, s.Late, s.Blocks, s.Requests, s.Expected, s.Entered, s.Past, s.States}
+	*m = Monitor{s.Options, s.Level, s.Engine, s.Guard, s.Pending, s.Newest, s.Started, s.Seen, s.Late, s.Blocks, s.Requests, s.Expected, s.Entered, s.Past, s.Wobble, s.States}
 	return nil
 }

@@ -11,13 +11,18 @@ import (
 
 // noisy draws blocks with so many requests each and a share that wanders (sd 0.5, τ 5 min).
 func noisy(seed uint64, blocks int, requests int64, share float64) []Count {
+	return rough(seed, blocks, requests, share, 0.5)
+}
+
+// rough is noisy with another sd.
+func rough(seed uint64, blocks int, requests int64, share, sd float64) []Count {
 	random := rand.New(rand.NewPCG(seed, 1))
-	x := 0.5 * random.NormFloat64()
+	x := sd * random.NormFloat64()
 	list := make([]Count, blocks)
 	for i := range list {
-		x = 0.967*x + 0.127*random.NormFloat64()
+		x = 0.967*x + 0.254*sd*random.NormFloat64()
 		bad := int64(0)
-		for left := float64(requests) * share * math.Exp(x-0.125); ; bad++ {
+		for left := float64(requests) * share * math.Exp(x-sd*sd/2); ; bad++ {
 			if left -= random.ExpFloat64(); left < 0 {
 				break
 			}
@@ -77,6 +82,67 @@ func TestAMonitorFindsRisesAndNothingElse(t *testing.T) {
 				t.Errorf("six hours without an alarm, but %q: %s (%s)", f.State, f.Words, f.Power)
 			}
 		})
+	}
+}
+
+// Noise that became rougher makes A bet less, and a rise does not.
+func TestRougherNoiseIsToldFromARise(t *testing.T) {
+	past := baselineOf(rough(1, twoDays, 1000, 0.001, 0.3))
+	for name, c := range map[string]struct {
+		watch       []Count
+		least, most float64 // of how much rougher it is held to be
+	}{
+		"as before":         {rough(2, 4*360, 1000, 0.001, 0.3), 1, 1.2},
+		"×5":                {rough(2, 4*360, 1000, 0.005, 0.3), 1, 1.2},
+		"×5 after a while":  {append(rough(2, 2*360, 1000, 0.001, 0.3), rough(3, 2*360, 1000, 0.005, 0.3)...), 1, 3},
+		"rough":             {rough(2, 4*360, 1000, 0.001, 1), 3, 100},
+		"rough, and ×5":     {rough(2, 4*360, 1000, 0.005, 1), 3, 100},
+		"calmer than ever":  {rough(2, 4*360, 1000, 0.001, 0), 1, 1},
+		"hardly a bad one":  {rough(2, 4*360, 1000, 0.000001, 0.3), 1, 1.2},
+		"without a request": {make([]Count, 4*360), 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := NewMonitor(past, MonitorOptions{Signal: Errors5xx})
+			before := m.shape()
+			alarmed(m, c.watch[:360])
+			data, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var again Monitor
+			if err := json.Unmarshal(data, &again); err != nil {
+				t.Fatal(err)
+			}
+			for i, b := range c.watch[360:] {
+				at := start.Add(time.Duration(360+i) * Block)
+				m.Add(at, b)
+				again.Add(at, b)
+			}
+			if times := before / m.shape(); times < c.least || times > c.most {
+				t.Errorf("held to be ×%.2f as rough, want %v to %v", times, c.least, c.most)
+			}
+			if m.shape() != again.shape() {
+				t.Errorf("restored after an hour: %v, not restored: %v", again.shape(), m.shape())
+			}
+		})
+	}
+}
+
+// The largest of seconds say nothing of days.
+func TestBDoesNotExtrapolateMinutesToDays(t *testing.T) {
+	past := baselineOf(noisy(1, 60, 1000, 0.001))
+	for watch, want := range map[time.Duration]bool{48 * time.Hour: false, time.Hour: true} {
+		m := NewMonitor(past, MonitorOptions{Signal: Errors5xx, Watch: watch})
+		outage := make([]Count, 12)
+		for i := range outage {
+			outage[i] = Count{1000, 1000}
+		}
+		if at := alarmed(m, outage); at < 0 {
+			t.Errorf("%v: an outage is no alarm: %v", watch, m.Findings())
+		}
+		if got := m.guard.Limits[0].Limit < never; got != want {
+			t.Errorf("%v: B has a limit: %v, want %v", watch, got, want)
+		}
 	}
 }
 

@@ -15,7 +15,8 @@ type pair struct {
 	wander  float64 // sd of the logit of that part, τ 20 min
 	clump   float64 // mean size of the clumps in which errors come, each on one side: 0 is one by one
 	tail    float64 // of the clumps' Pareto sizes; 0: geometric sizes
-	apart   float64 // sd of noise that each side has for itself, τ 5 min
+	apart   float64 // sd of noise that each side has for itself
+	alone   float64 // how long that lasts, in minutes
 	untuned bool
 }
 
@@ -35,7 +36,8 @@ func pairs() []pair {
 		{name: "heavy clumps", tells: "ar, clumps with a heavy tail (Pareto 1.8, at least 2), a third to the new", world: ar, part: 0.33, clump: 4.5, tail: 1.8},
 		{name: "100 rps each", tells: "ar, 200 requests a second, half of them each", world: twice, part: 0.5},
 		{name: "latency", tells: "requests slower than the p95 before: 5 %, noise as in ar with sd 0.2", world: slow, part: 0.5},
-		{name: "apart", tells: "ar, and each side has noise of its own besides (sd 0.15)", world: ar, part: 0.5, apart: 0.15, untuned: true},
+		{name: "apart", tells: "ar, and each side has noise of its own besides (sd 0.15)", world: ar, part: 0.5, apart: 0.15, alone: 5, untuned: true},
+		{name: "apart slowly", tells: "ar, 200 requests a second, a third to the new, and each side has noise of its own (sd 0.1, τ 1 h)", world: twice, part: 0.33, apart: 0.1, alone: 60, untuned: true},
 	}
 }
 
@@ -46,7 +48,7 @@ func (p pair) stretch(r noise, blocks int, fault float64) (old, now []analysis.C
 	w.addNoise(r, level)
 	w.addBursts(r, level)
 	wander := r.newDrift(p.wander, 20*perMinute)
-	sides := [2]drift{r.newDrift(p.apart, 5*perMinute), r.newDrift(p.apart, 5*perMinute)}
+	sides := [2]drift{r.newDrift(p.apart, p.alone*perMinute), r.newDrift(p.apart, p.alone*perMinute)}
 	phase := r.between(0, perDay)
 	old, now = make([]analysis.Count, blocks), make([]analysis.Count, blocks)
 	for i := range blocks {

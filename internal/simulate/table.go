@@ -75,7 +75,7 @@ func falseAlarms(b *strings.Builder, s size, progress io.Writer) {
 		row(b, cells)
 		fmt.Fprintf(progress, "%s false alarms in %q: %s\n", time.Now().Format(time.TimeOnly), w.name, strings.Join(cells[1:], " | "))
 	}
-	fmt.Fprintf(b, "\n† Not tuned on. The worlds: ")
+	fmt.Fprintf(b, "\n† Not tuned on, though seen between changes. The worlds: ")
 	for i, w := range worlds() {
 		if i > 0 {
 			b.WriteString("; ")

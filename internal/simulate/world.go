@@ -34,7 +34,10 @@ type world struct {
 	batch   bool    // a job at about two each night makes half an hour ×8; its begin wanders
 	regimes bool    // the noise's sd changes every few hours between 0.2 and 1
 	dips    bool    // about every twenty minutes, ten to twenty seconds of a median of ×20 (log-normal, sd 0.7)
+	wander  float64 // the noise's sd itself wanders: the sd of its logarithm, τ 8 h
+	garch   bool    // large moves of the noise are followed by large ones: GARCH(1,1), gone after half an hour
 	weekend bool    // the baseline is a weekend: half the watch's traffic, and two thirds of its share
+	beyond  bool    // A and B are known not to keep their bound in it
 	untuned bool    // written down before a test was run on it, and nothing was changed for it afterwards
 }
 
@@ -67,14 +70,19 @@ func worlds() []world {
 	quiet.name, quiet.tells, quiet.untuned = "small host", "hard at 2 requests a second, next to none at night", true
 	quiet.rps, quiet.daily = 2, 0.98
 	rough := ar
-	rough.name, rough.tells, rough.untuned, rough.regimes = "regimes", "ar whose sd changes about every four hours between 0.2 and 1", true, true
+	rough.name, rough.tells, rough.regimes = "regimes", "ar whose sd changes about every four hours between 0.2 and 1", true
 	rough.sd = 1
 	dipping := ar
 	dipping.name, dipping.tells, dipping.untuned, dipping.dips = "dips", "30 requests a second, 0.05 %, sd 0.3; every twenty minutes 10–20 s of about ×20", true, true
 	dipping.rps, dipping.share, dipping.sd = 30, 0.0005, 0.3
 	weekly := ar
 	weekly.name, weekly.tells, weekly.untuned, weekly.weekend = "weekend", "ar; the baseline is a weekend: half the traffic, two thirds of the share", true, true
-	return []world{plain, ar, drifting, hard, stepped, clumped, batched, slow, fast, quiet, rough, dipping, weekly}
+	restless := ar
+	restless.name, restless.tells, restless.untuned = "restless", "ar whose sd wanders (log-normal around 0.4, sd 0.5, τ 8 h), and two deployments a day move the level (sd 0.2)", true
+	restless.sd, restless.wander, restless.steps, restless.stepSD = 0.4, 0.5, 2, 0.2
+	garch := ar
+	garch.name, garch.tells, garch.untuned, garch.beyond, garch.garch = "garch", "ar whose moves are GARCH(1,1): large ones are followed by large ones for half an hour", true, true, true
+	return []world{plain, ar, drifting, hard, stepped, clumped, batched, slow, fast, quiet, rough, dipping, weekly, restless, garch}
 }
 
 // stretch draws blocks of the world: before of the baseline and then after of the watch. A fault multiplies the
@@ -110,12 +118,34 @@ func (w world) stretch(r noise, before, after int, fault float64) []analysis.Cou
 	return blocks
 }
 
+// Of GARCH(1,1): the moves have a kurtosis of 6 with these.
+const (
+	garchMove = 0.05
+	garchKeep = 0.945
+	garchRest = 1 - garchMove - garchKeep
+)
+
 func (w world) addNoise(r noise, level []float64) {
 	if w.sd == 0 {
 		return
 	}
 	d, sd := r.newDrift(1, w.tau*perMinute), w.sd
+	var wandering drift
+	if w.wander > 0 {
+		wandering = r.newDrift(w.wander, 8*perHour)
+	}
+	now := 1.0 // of garch: the variance of moves, in units of the usual
 	for i := range level {
+		if w.wander > 0 {
+			sd = w.sd * math.Exp(wandering.next(r))
+		}
+		if w.garch {
+			move := math.Sqrt(now) * r.NormFloat64()
+			d.x = d.keep*d.x + d.step*move
+			now = garchRest + garchMove*move*move + garchKeep*now
+			level[i] += sd * d.x
+			continue
+		}
 		if w.regimes && (i == 0 || r.Float64() < 1.0/(4*perHour)) {
 			sd = []float64{0.2, w.sd}[r.IntN(2)]
 		}
