@@ -166,8 +166,9 @@ func (e *Engine) start(ctx context.Context, seen Seen) (any, error) {
 		return nil, fmt.Errorf("the pid file does not name the old master %d (%w): USR2 is not sent", seen.Old.PID, orMismatch(err, holds))
 	}
 	// A proof that cannot see the old master answer would not see the new one either; and what it
-	// needs is warm when it counts.
-	if _, err := e.answers(ctx, seen.Old); err != nil {
+	// needs is warm when it counts. Its workers may be others than were seen: a reload may have come while the
+	// instance was measured, which takes seconds where it has many servers.
+	if err := e.awaitAnswers(ctx, seen.Old); err != nil {
 		return nil, fmt.Errorf("the old master: %w", err)
 	}
 	still, err := changed(e.rec.Plan.Old.PidFile)
