@@ -46,6 +46,13 @@ var wellKnown = []logFormat{
 		`uht="$upstream_header_time" urt="$upstream_response_time"`},
 	{name: "ingress", text: combined + ` $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] ` +
 		`$upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id`},
+	// With $pid at the end, as a gate asks for it.
+	{name: "combined-pid", text: combined + ` $pid`},
+	{name: "main-pid", text: combined + ` "$http_x_forwarded_for" $pid`},
+	{name: "combined-time-pid", text: combined + ` $request_time $pid`},
+	{name: "combined-times-pid", text: combined + ` $request_time $upstream_response_time $pid`},
+	{name: "main-time-pid", text: combined + ` "$http_x_forwarded_for" $request_time $pid`},
+	{name: "main-times-pid", text: combined + ` "$http_x_forwarded_for" $request_time $upstream_response_time $pid`},
 }
 
 // formatFlags are where the formats come from.
@@ -187,7 +194,7 @@ func choose(asked []logFormat, lines [][]byte) ([]logFormat, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n := fits([]logFormat{compiled}, lines); n > most {
+		if n := plausible(compiled, lines); n > most {
 			best, most = compiled, n
 		}
 	}
@@ -209,6 +216,35 @@ func fits(formats []logFormat, lines [][]byte) int {
 	return n
 }
 
+// plausible counts the lines that a format may have written which nobody named: numbers where it has times must
+// look like nginx's, for a bare integer in their place is something else, such as $pid.
+func plausible(f logFormat, lines [][]byte) int {
+	n := 0
+	var r accesslog.Record
+	for _, line := range lines {
+		if f.Parse(line, &r) && timesHaveDots(f, line) {
+			n++
+		}
+	}
+	return n
+}
+
+// timesHaveDots tells whether the times of a line are as nginx writes them: 0.012 or -, or a list of these.
+func timesHaveDots(f logFormat, line []byte) bool {
+	variables, _ := f.Variables(line)
+	for name, value := range variables {
+		if name != "request_time" && !(strings.HasPrefix(name, "upstream_") && strings.HasSuffix(name, "_time")) {
+			continue
+		}
+		for _, t := range strings.FieldsFunc(value, func(c rune) bool { return strings.ContainsRune(",: ", c) }) {
+			if t != "-" && !strings.Contains(t, ".") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // misfit tells which lines fit none of the formats, and what would.
 func misfit(asked []logFormat, lines [][]byte) error {
 	var shown []string
@@ -222,7 +258,7 @@ func misfit(asked []logFormat, lines [][]byte) error {
 	}
 	hint := "--log-format takes the log_format's text, or its name together with --conf FILE"
 	for _, f := range wellKnown {
-		if compiled, err := f.compile(); err == nil && 2*fits([]logFormat{compiled}, lines) > len(lines) {
+		if compiled, err := f.compile(); err == nil && 2*plausible(compiled, lines) > len(lines) {
 			hint = "they are of the format " + f.name + ": --log-format " + f.name
 			break
 		}

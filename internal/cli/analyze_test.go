@@ -187,6 +187,31 @@ func TestAnalyzeSaysWhichLinesItCannotRead(t *testing.T) {
 	analyze(t, nil, some).wants(t, 0, "1 of 14,401 lines fit no format, such as", "nonsense")
 }
 
+// The pid that a gate asks for at the end of the format is no time.
+func TestAnalyzeTakesNoPIDForATime(t *testing.T) {
+	for end, want := range map[string]struct {
+		name, text string
+		times      int64
+	}{
+		` 4711`:                            {"combined-pid", `"$http_user_agent" $pid`, 0},
+		` 0.010 4711`:                      {"combined-time-pid", `$request_time $pid`, 3600 * 4},
+		` 0.010 0.009 4711`:                {"combined-times-pid", `$request_time $upstream_response_time $pid`, 3600 * 4},
+		` 0.010 0.009, 0.010 : 0.001 4711`: {"combined-times-pid", `$request_time $upstream_response_time $pid`, 3600 * 4},
+		` 0.010 -`:                         {"combined-times", `$request_time $upstream_response_time`, 3600 * 4},
+		` "10.1.1.1" 0.010 4711`:           {"main-time-pid", `"$http_x_forwarded_for" $request_time $pid`, 3600 * 4},
+	} {
+		r := analyze(t, nil, "-o", "json", file(t, "access.log", logOf(monday, 1, 5, end)))
+		r.wants(t, 0, "the lines fit the format "+want.name+":")
+		a := r.analyzed(t)
+		if !strings.HasSuffix(a.Formats[0], want.text) {
+			t.Errorf("%s: read as %s", end, a.Formats[0])
+		}
+		if got := a.Periods[0].Time; (got == nil) != (want.times == 0) || got != nil && got.N != want.times {
+			t.Errorf("%s: request times %+v", end, got)
+		}
+	}
+}
+
 func TestAnalyzeWritesAPage(t *testing.T) {
 	log := file(t, "access.log", logOf(monday, 1, 5, ""))
 	page := filepath.Join(t.TempDir(), "report.html")
