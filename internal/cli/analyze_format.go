@@ -204,6 +204,50 @@ func choose(asked []logFormat, lines [][]byte) ([]logFormat, error) {
 	return []logFormat{best}, nil
 }
 
+// A file that so many lines begin, of which none fits, is of another format; fewer may be noise.
+const (
+	foreignLines = 10
+	foreignHint  = "leave it out; or --log-format may be given several times, once for each format"
+)
+
+// foreign is an error if a file is of none of the formats: its lines would be left out without a word.
+func foreign(formats []logFormat, heads []head) error {
+	for _, h := range heads {
+		if len(h.lines) < foreignLines || fits(formats, h.lines) > 0 {
+			continue
+		}
+		hint := foreignHint
+		if known, ok := wellKnownOf(h.lines); ok {
+			hint += ": --log-format " + known.name
+		}
+		return failf(CodeFailed, hint, "no line of %s fits %s: none of the first %d does, such as\n  %s",
+			h.name, formatNames(formats), len(h.lines), report.Printable(string(h.lines[0]), 300))
+	}
+	return nil
+}
+
+// formatNames says which formats were tried.
+func formatNames(formats []logFormat) string {
+	var names []string
+	for _, f := range formats {
+		names = append(names, f.name)
+	}
+	if len(names) == 1 {
+		return "the log_format " + names[0]
+	}
+	return "the log_formats " + strings.Join(names, ", ")
+}
+
+// wellKnownOf is the well-known format that fits most of the lines.
+func wellKnownOf(lines [][]byte) (logFormat, bool) {
+	for _, f := range wellKnown {
+		if compiled, err := f.compile(); err == nil && 2*plausible(compiled, lines) > len(lines) {
+			return compiled, true
+		}
+	}
+	return logFormat{}, false
+}
+
 // fits counts the lines that one of the formats may have written.
 func fits(formats []logFormat, lines [][]byte) int {
 	n := 0
@@ -257,11 +301,8 @@ func misfit(asked []logFormat, lines [][]byte) error {
 		}
 	}
 	hint := "--log-format takes the log_format's text, or its name together with --conf FILE"
-	for _, f := range wellKnown {
-		if compiled, err := f.compile(); err == nil && 2*plausible(compiled, lines) > len(lines) {
-			hint = "they are of the format " + f.name + ": --log-format " + f.name
-			break
-		}
+	if f, ok := wellKnownOf(lines); ok {
+		hint = "they are of the format " + f.name + ": --log-format " + f.name
 	}
 	if lines[0][0] == '{' {
 		hint += "\nthese lines are JSON: a log_format with escape=json, which is written --log-format 'escape=json {…}'"
