@@ -117,7 +117,7 @@ func (a *app) analyzed(ctx context.Context, flags analyzeFlags, asked periods, e
 		}
 		if 2*reading.Malformed > reading.Lines {
 			return nil, failf(CodeFailed, "--log-format takes the log_format's text, or its name together with --conf FILE",
-				"the format fits too little: %d of %d lines do not, such as\n  %s", reading.Malformed, reading.Lines, sample(reading))
+				"%s fits too little: %d of %d lines do not, such as\n  %s", formatNames(formats), reading.Malformed, reading.Lines, sample(reading))
 		}
 		counts = append(counts, read...)
 		options.Readings = append(options.Readings, reading)
@@ -168,15 +168,18 @@ func (a *app) formats(reader *accessReader, ff formatFlags, files []string) ([]l
 	if err != nil {
 		return nil, err
 	}
-	lines, err := reader.heads(files)
+	heads, err := reader.heads(files)
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := choose(asked, lines)
-	if err == nil && len(asked) == 0 && chosen[0].name != "combined" {
+	chosen, err := choose(asked, firstLines(heads))
+	if err != nil {
+		return nil, err
+	}
+	if len(asked) == 0 && chosen[0].name != "combined" {
 		a.say("the lines fit the format %s: %s", chosen[0].name, chosen[0].text)
 	}
-	return chosen, err
+	return chosen, foreign(chosen, heads)
 }
 
 // tell writes the report where it was asked for.

@@ -46,6 +46,13 @@ var wellKnown = []logFormat{
 		`uht="$upstream_header_time" urt="$upstream_response_time"`},
 	{name: "ingress", text: combined + ` $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] ` +
 		`$upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id`},
+	// With $pid at the end, as a gate asks for it.
+	{name: "combined-pid", text: combined + ` $pid`},
+	{name: "main-pid", text: combined + ` "$http_x_forwarded_for" $pid`},
+	{name: "combined-time-pid", text: combined + ` $request_time $pid`},
+	{name: "combined-times-pid", text: combined + ` $request_time $upstream_response_time $pid`},
+	{name: "main-time-pid", text: combined + ` "$http_x_forwarded_for" $request_time $pid`},
+	{name: "main-times-pid", text: combined + ` "$http_x_forwarded_for" $request_time $upstream_response_time $pid`},
 }
 
 // formatFlags are where the formats come from.
@@ -187,7 +194,7 @@ func choose(asked []logFormat, lines [][]byte) ([]logFormat, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n := fits([]logFormat{compiled}, lines); n > most {
+		if n := plausible(compiled, lines); n > most {
 			best, most = compiled, n
 		}
 	}
@@ -195,6 +202,50 @@ func choose(asked []logFormat, lines [][]byte) ([]logFormat, error) {
 		return nil, misfit(nil, lines)
 	}
 	return []logFormat{best}, nil
+}
+
+// A file that so many lines begin, of which none fits, is of another format; fewer may be noise.
+const (
+	foreignLines = 10
+	foreignHint  = "leave it out; or --log-format may be given several times, once for each format"
+)
+
+// foreign is an error if a file is of none of the formats: its lines would be left out without a word.
+func foreign(formats []logFormat, heads []head) error {
+	for _, h := range heads {
+		if len(h.lines) < foreignLines || fits(formats, h.lines) > 0 {
+			continue
+		}
+		hint := foreignHint
+		if known, ok := wellKnownOf(h.lines); ok {
+			hint += ": --log-format " + known.name
+		}
+		return failf(CodeFailed, hint, "no line of %s fits %s: none of the first %d does, such as\n  %s",
+			h.name, formatNames(formats), len(h.lines), report.Printable(string(h.lines[0]), 300))
+	}
+	return nil
+}
+
+// formatNames says which formats were tried.
+func formatNames(formats []logFormat) string {
+	var names []string
+	for _, f := range formats {
+		names = append(names, f.name)
+	}
+	if len(names) == 1 {
+		return "the log_format " + names[0]
+	}
+	return "the log_formats " + strings.Join(names, ", ")
+}
+
+// wellKnownOf is the well-known format that fits most of the lines.
+func wellKnownOf(lines [][]byte) (logFormat, bool) {
+	for _, f := range wellKnown {
+		if compiled, err := f.compile(); err == nil && 2*plausible(compiled, lines) > len(lines) {
+			return compiled, true
+		}
+	}
+	return logFormat{}, false
 }
 
 // fits counts the lines that one of the formats may have written.
@@ -209,6 +260,35 @@ func fits(formats []logFormat, lines [][]byte) int {
 	return n
 }
 
+// plausible counts the lines that a format may have written which nobody named: numbers where it has times must
+// look like nginx's, for a bare integer in their place is something else, such as $pid.
+func plausible(f logFormat, lines [][]byte) int {
+	n := 0
+	var r accesslog.Record
+	for _, line := range lines {
+		if f.Parse(line, &r) && timesHaveDots(f, line) {
+			n++
+		}
+	}
+	return n
+}
+
+// timesHaveDots tells whether the times of a line are as nginx writes them: 0.012 or -, or a list of these.
+func timesHaveDots(f logFormat, line []byte) bool {
+	variables, _ := f.Variables(line)
+	for name, value := range variables {
+		if name != "request_time" && !(strings.HasPrefix(name, "upstream_") && strings.HasSuffix(name, "_time")) {
+			continue
+		}
+		for _, t := range strings.FieldsFunc(value, func(c rune) bool { return strings.ContainsRune(",: ", c) }) {
+			if t != "-" && !strings.Contains(t, ".") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // misfit tells which lines fit none of the formats, and what would.
 func misfit(asked []logFormat, lines [][]byte) error {
 	var shown []string
@@ -221,11 +301,8 @@ func misfit(asked []logFormat, lines [][]byte) error {
 		}
 	}
 	hint := "--log-format takes the log_format's text, or its name together with --conf FILE"
-	for _, f := range wellKnown {
-		if compiled, err := f.compile(); err == nil && 2*fits([]logFormat{compiled}, lines) > len(lines) {
-			hint = "they are of the format " + f.name + ": --log-format " + f.name
-			break
-		}
+	if f, ok := wellKnownOf(lines); ok {
+		hint = "they are of the format " + f.name + ": --log-format " + f.name
 	}
 	if lines[0][0] == '{' {
 		hint += "\nthese lines are JSON: a log_format with escape=json, which is written --log-format 'escape=json {…}'"

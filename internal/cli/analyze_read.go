@@ -22,6 +22,32 @@ type accessReader struct {
 	app      *app
 	parallel int
 	stdin    *bufio.Reader
+	pipes    map[string]*pipe // whose heads were looked at, by name
+}
+
+// pipe is what can be read only once, and is, from its head on.
+type pipe struct {
+	*bufio.Reader
+	io.Closer
+}
+
+// once opens a pipe or stdin, or goes on with it if it is open.
+func (ar *accessReader) once(name string) (*pipe, error) {
+	if name == stdin {
+		return &pipe{ar.stdin, io.NopCloser(nil)}, nil
+	}
+	if p := ar.pipes[name]; p != nil {
+		return p, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if ar.pipes == nil {
+		ar.pipes = make(map[string]*pipe)
+	}
+	ar.pipes[name] = &pipe{bufio.NewReaderSize(file, headSize), file}
+	return ar.pipes[name], nil
 }
 
 // headSize is how much of a file is looked at to see whether the format fits.
@@ -31,37 +57,60 @@ const (
 	headLines = 100 // of each
 )
 
-// heads are the first lines of the first files.
-func (ar *accessReader) heads(files []string) ([][]byte, error) {
-	var lines [][]byte
-	for _, name := range files[:min(len(files), headFiles)] {
-		head, err := ar.head(name)
+// head is the first lines of a file.
+type head struct {
+	name  string
+	lines [][]byte
+}
+
+// heads are those of all files, but of one pipe only: what writes the next one may wait until this one is read.
+func (ar *accessReader) heads(files []string) ([]head, error) {
+	var heads []head
+	piped := false
+	for _, name := range files {
+		if !isRegular(name) {
+			if piped {
+				continue
+			}
+			piped = true
+		}
+		text, err := ar.head(name)
 		if err != nil {
 			return nil, err
 		}
-		n := 0
-		for line := range bytes.Lines(head) {
+		h := head{name: name}
+		for line := range bytes.Lines(text) {
 			whole := bytes.HasSuffix(line, []byte("\n"))
-			if line = bytes.TrimRight(line, "\n"); len(line) > 0 && (whole || len(head) < headSize) && n < headLines {
-				lines = append(lines, line)
-				n++
+			if line = bytes.TrimRight(line, "\n"); len(line) > 0 && (whole || len(text) < headSize) && len(h.lines) < headLines {
+				h.lines = append(h.lines, line)
 			}
 		}
+		heads = append(heads, h)
 	}
-	return lines, nil
+	return heads, nil
 }
 
-// head is the beginning of a file; nothing of one that can be read only once, but for stdin.
+// firstLines are those of the first files.
+func firstLines(heads []head) [][]byte {
+	var lines [][]byte
+	for _, h := range heads[:min(len(heads), headFiles)] {
+		lines = append(lines, h.lines...)
+	}
+	return lines
+}
+
+// head is the beginning of a file.
 func (ar *accessReader) head(name string) ([]byte, error) {
-	if name == stdin {
-		head, err := ar.stdin.Peek(headSize)
+	if !isRegular(name) {
+		p, err := ar.once(name)
+		if err != nil {
+			return nil, err
+		}
+		head, err := p.Peek(headSize)
 		if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("read stdin: %w", err)
+			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		return inflated(head), nil
-	}
-	if !isRegular(name) {
-		return nil, nil
 	}
 	file, err := os.Open(name)
 	if err != nil {
@@ -174,15 +223,11 @@ func (ar *accessReader) read(ctx context.Context, files []string, sides []side, 
 
 // stream counts what can be read only once: stdin, or a pipe.
 func (ar *accessReader) stream(ctx context.Context, name string, formats accesslog.Formats, into *sorter, result *report.Reading) error {
-	in := ar.stdin
-	if name != stdin {
-		file, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		in = bufio.NewReaderSize(file, headSize)
+	in, err := ar.once(name)
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	var from io.Reader = in
 	if head, err := in.Peek(2); err == nil && isGzip(head) {
 		z, err := gzip.NewReader(in)
@@ -216,6 +261,9 @@ func (ar *accessReader) stream(ctx context.Context, name string, formats accessl
 	}
 	result.Lines += scanner.Lines
 	result.Malformed += scanner.Malformed
+	if scanner.Malformed == scanner.Lines && scanner.Lines >= foreignLines {
+		return failf(CodeFailed, foreignHint, "none of the %d lines of %s fits the format", scanner.Lines, name)
+	}
 	for _, s := range scanner.Samples {
 		result.Samples = append(result.Samples, name+": "+s)
 	}

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"graft/internal/nginxtest"
 )
 
@@ -163,6 +165,46 @@ func TestAnalyzeReadsPipes(t *testing.T) {
 	}
 }
 
+// A pipe with a name tells its format by its head, as a file does, and nothing of the head is lost.
+func TestAnalyzeReadsNamedPipes(t *testing.T) {
+	for name, data := range map[string][]byte{
+		"plain": logOf(monday, 1, 5, ` 0.010 0.009`), "gzip": gzipped(logOf(monday, 1, 5, ` 0.010 0.009`)),
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = os.WriteFile(path, data, 0) }()
+		r := analyze(t, nil, "-o", "json", path)
+		r.wants(t, 0, "the lines fit the format combined-times:")
+		if a := r.analyzed(t); a.Periods[0].Requests != 3600*4 || a.Periods[0].Time == nil || a.Periods[0].Time.N != 3600*4 {
+			t.Errorf("%s: %+v", name, a.Periods[0])
+		}
+	}
+}
+
+// A file of another format is not left out without a word, however few its lines are among the others'.
+func TestAnalyzeNamesAFileOfAnotherFormat(t *testing.T) {
+	many := file(t, "access.log", logOf(monday, 2, 5, ""))
+	json := file(t, "other.log", bytes.Repeat([]byte("{\"at\":1,\"code\":200}\n"), 50))
+	analyze(t, nil, many, json).wants(t, 1, "no line of "+json+" fits the log_format combined", `{"at":1`, "several times")
+	times := file(t, "timed.log", logOf(monday, 1, 5, ` 0.010 0.009`))
+	analyze(t, nil, "--log-format", "combined", many, times).wants(t, 1, "no line of "+times, "--log-format combined-times")
+	analyze(t, nil, "--log-format", "combined", "--log-format", "combined-times", many, times).wants(t, 0, "43,200")
+
+	// Of a pipe that is read after another, its lines tell.
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = os.WriteFile(path, bytes.Repeat([]byte("odd\n"), 50), 0) }()
+	analyze(t, bytes.NewReader(logOf(monday, 1, 5, "")), "-", path).wants(t, 1, "none of the 50 lines of "+path+" fits")
+
+	// A few odd lines are no format.
+	few := file(t, "few.log", []byte("odd\n"))
+	analyze(t, nil, many, few).wants(t, 0, "1 of 28,801 lines fit no format")
+}
+
 func TestAnalyzeSaysWhichLinesItCannotRead(t *testing.T) {
 	combined := file(t, "combined.log", logOf(monday, 1, 5, ""))
 	timed := file(t, "timed.log", logOf(monday, 1, 5, ` 0.010 0.009`))
@@ -185,6 +227,31 @@ func TestAnalyzeSaysWhichLinesItCannotRead(t *testing.T) {
 	// A few bad lines are told, and do no harm.
 	some := file(t, "some.log", append(logOf(monday, 1, 5, ""), "\x16\x03\x01 nonsense\n"...))
 	analyze(t, nil, some).wants(t, 0, "1 of 14,401 lines fit no format, such as", "nonsense")
+}
+
+// The pid that a gate asks for at the end of the format is no time.
+func TestAnalyzeTakesNoPIDForATime(t *testing.T) {
+	for end, want := range map[string]struct {
+		name, text string
+		times      int64
+	}{
+		` 4711`:                            {"combined-pid", `"$http_user_agent" $pid`, 0},
+		` 0.010 4711`:                      {"combined-time-pid", `$request_time $pid`, 3600 * 4},
+		` 0.010 0.009 4711`:                {"combined-times-pid", `$request_time $upstream_response_time $pid`, 3600 * 4},
+		` 0.010 0.009, 0.010 : 0.001 4711`: {"combined-times-pid", `$request_time $upstream_response_time $pid`, 3600 * 4},
+		` 0.010 -`:                         {"combined-times", `$request_time $upstream_response_time`, 3600 * 4},
+		` "10.1.1.1" 0.010 4711`:           {"main-time-pid", `"$http_x_forwarded_for" $request_time $pid`, 3600 * 4},
+	} {
+		r := analyze(t, nil, "-o", "json", file(t, "access.log", logOf(monday, 1, 5, end)))
+		r.wants(t, 0, "the lines fit the format "+want.name+":")
+		a := r.analyzed(t)
+		if !strings.HasSuffix(a.Formats[0], want.text) {
+			t.Errorf("%s: read as %s", end, a.Formats[0])
+		}
+		if got := a.Periods[0].Time; (got == nil) != (want.times == 0) || got != nil && got.N != want.times {
+			t.Errorf("%s: request times %+v", end, got)
+		}
+	}
 }
 
 func TestAnalyzeWritesAPage(t *testing.T) {

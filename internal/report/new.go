@@ -64,7 +64,7 @@ func newPeriod(in *Input, stepSeconds int64) *Period {
 			Share: share(sums.UpstreamFailed, sums.UpstreamRequests), Time: times(&all.Upstream),
 		}
 	}
-	if from, to, ok := in.Counts.Span(); ok {
+	if from, to, ok := in.Counts.Seconds(); ok {
 		p.From, p.To = from, to
 		p.PerSecond = float64(all.Requests) / to.Sub(from).Seconds()
 		p.Timeline = timeline(&in.Counts.Series, stepSeconds)

@@ -35,7 +35,8 @@ func (r *Report) shift() int64 {
 		return 0
 	}
 	apart := r.Periods[1].From.Unix() - r.Periods[0].From.Unix()
-	return apart / day * day
+	const early = 60 // seconds by which the first request of a day may come before that of the other
+	return (apart + early) / day * day
 }
 
 func (r *Report) plots() plots {

@@ -33,8 +33,8 @@ type Report struct {
 // Period is one of the periods.
 type Period struct {
 	Name        string    `json:"name"`
-	From        time.Time `json:"from,omitzero"` // first window's start
-	To          time.Time `json:"to,omitzero"`   // last window's end
+	From        time.Time `json:"from,omitzero"` // the second of the first request
+	To          time.Time `json:"to,omitzero"`   // the end of the second of the last one
 	Requests    int64     `json:"requests"`
 	PerSecond   float64   `json:"per_second"`
 	Statuses    []Status  `json:"statuses"`

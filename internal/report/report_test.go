@@ -71,6 +71,35 @@ func worse() *Report {
 	}, input("before", site(monday, 6, 1, 40)), input("after", site(tuesday, 2, 60, 90)))
 }
 
+// Periods that follow one another within a window do not overlap, and rates are of the seconds that there are.
+func TestPeriodsAreToldToTheSecond(t *testing.T) {
+	counts := func(from, seconds int64) *traffic.Overview {
+		// In two parts that are merged, as several goroutines read them.
+		first, second := new(traffic.Overview), new(traffic.Overview)
+		for i := range seconds {
+			for range 3 {
+				(map[bool]*traffic.Overview{true: first, false: second})[i%2 == 0].Add(
+					&accesslog.Record{Time: monday.Unix() + from + i, Status: 200, RequestTime: -1, UpstreamTime: -1})
+			}
+		}
+		second.Add(&accesslog.Record{Status: 200, RequestTime: -1, UpstreamTime: -1}) // tells no time
+		second.Merge(first)
+		return second
+	}
+	r := New(Options{}, &Input{Name: "before", Counts: counts(3, 12)}, &Input{Name: "after", Counts: counts(15, 4)})
+	b, a := r.Periods[0], r.Periods[1]
+	if b.From.Unix() != monday.Unix()+3 || b.To.Unix() != monday.Unix()+15 || a.From.Unix() != b.To.Unix() || a.To.Unix() != monday.Unix()+19 {
+		t.Errorf("before %v to %v, after %v to %v", b.From, b.To, a.From, a.To)
+	}
+	if b.PerSecond != 3 || a.PerSecond != 3 {
+		t.Errorf("%g and %g requests a second, want 3", b.PerSecond, a.PerSecond)
+	}
+	a.From = b.From.Add(24*time.Hour - 2*time.Second)
+	if r.shift() != day {
+		t.Errorf("a day apart but for two seconds: drawn %d s later", r.shift())
+	}
+}
+
 func TestAWorsePeriodFailsAndNamesWhatGotWorse(t *testing.T) {
 	r := worse()
 	if r.Verdict == nil || *r.Verdict != analysis.Fail || r.Concurrent {
