@@ -59,20 +59,10 @@ func startProbes(ctx context.Context, cfg Config, before Baseline) (*prober, err
 // wanted tells whether a target is worth probing by how it answered before, and notes if not.
 func (p *prober) wanted(t Target, before Baseline) bool {
 	b, asked := before[t.Key()]
-	why := ""
-	switch {
-	case !asked:
+	if !asked {
 		return true
-	case b.Fate != probe.OK:
-		why = fmt.Sprintf("it did not answer before either (%s)", b.Fate)
-	case t.Proof == Probed && t.Spec.URL == "" && b.Status >= 400:
-		// Of a server's own, it would be a line in the error log for each try.
-		why = fmt.Sprintf("it answered %d before", b.Status)
-	case t.Spec.URL != "" && len(b.Tries) > 0:
-		if what := newFormer(t, b).unexpected(b.Tries[0]); what != "" {
-			why = "it was not as expected before either: " + what
-		}
 	}
+	why := unfit(t, b)
 	if why != "" {
 		p.notes = append(p.notes, fmt.Sprintf("%s is not probed: %s", t.Key(), why))
 	}
