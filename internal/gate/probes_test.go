@@ -229,6 +229,8 @@ func TestProbeSpecs(t *testing.T) {
 	for want, s := range map[string]ProbeSpec{
 		"no url": {},
 		"it must begin with http://, https://, h2c://":              {URL: "ftp://x"},
+		`address "x:70000": want a port from 1 to 65535`:            {URL: "https://x/", Address: "x:70000"},
+		"expect.status 200: a WebSocket is opened by 101":           {URL: "ws://x/", Expect: ProbeExpect{Status: []int{200}}},
 		`address "443": want host:port`:                             {URL: "https://x/", Address: "443"},
 		`method "POST": an HTTP probe asks by GET, HEAD or OPTIONS`: {URL: "https://x/", Method: "POST"},
 		"send: only ws, wss, tcp and tls probes send a text":        {URL: "https://x/", Send: "x"},
