@@ -63,6 +63,22 @@ func NewProbeTries(name string, before Count) *ProbeTries {
 	return &ProbeTries{name: name, before: before, sides: map[Side]*Count{OldSide: {}, NewSide: {}, "": {}}}
 }
 
+// Counts are all tries so far, by who answered.
+func (p *ProbeTries) Counts() map[Side]Count {
+	all := make(map[Side]Count, len(p.sides))
+	for side, n := range p.sides {
+		all[side] = *n
+	}
+	return all
+}
+
+// GoOn counts on from what an earlier gate had. Its window is not known any more.
+func (p *ProbeTries) GoOn(from map[Side]Count) {
+	for side, n := range p.sides {
+		*n = from[side]
+	}
+}
+
 // Share sets whether losses have to be put down to two generations that share a socket.
 func (p *ProbeTries) Share(shared bool) { p.shared = shared }
 

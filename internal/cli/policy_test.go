@@ -85,3 +85,42 @@ func TestADegradedGateDoesWhatThePolicySays(t *testing.T) {
 	}
 	h.restored(before)
 }
+
+// A probe that the operator named and that fails already would tell nothing of the new binary.
+func TestAProbeThatFailsBeforeTheSwapEndsApplyBeforeAnythingIsChanged(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	before := h.sha256(h.inst.Exe)
+	plan := h.plan(nginxtest.Release(t, "1.26.3").Path)
+	url := "http://" + h.inst.Addr("http") + "/"
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(file, []byte("probes: {urls: [{url: '"+url+"', expect: {status: [299]}}]}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"not as expected": {[]string{"--policy", file}, "GET " + url + " does not answer as expected: 200, expected 299; correct it, or leave it out"},
+		"no answer":       {[]string{"--probe", "tcp://127.0.0.1:1"}, "tcp://127.0.0.1:1 does not answer: refused: "},
+	} {
+		r := h.must(1, append([]string{"apply", plan, "--no-rehearsal"}, c.args...)...)
+		if !strings.Contains(r.stderr, c.want) || !strings.Contains(r.stderr, "nothing was changed on the host") {
+			t.Errorf("%s: %s", name, r)
+		}
+		if strings.Contains(r.stderr, "back up the running binary") || h.sha256(h.inst.Exe) != before {
+			t.Errorf("%s: something was changed: %s", name, r)
+		}
+	}
+}
+
+// What graft chose itself is only left out, and apply and status say so.
+func TestWhatIsNotProbedIsTold(t *testing.T) {
+	h := newHost(t, nginxtest.Options{Config: strings.Replace(nginxtest.Realistic, "location / {", "location = /gone { return 410; }\n        location / {", 1)})
+	r := h.must(0, with("apply", h.plan(nginxtest.Release(t, "1.26.3").Path), "--until", "overlap")...)
+	for screen, text := range map[string]string{"apply": r.stderr, "status": h.must(0, "status").stdout} {
+		if !strings.Contains(text, "/gone") || !strings.Contains(text, "is not probed: it answered 410 before") {
+			t.Errorf("%s does not tell what is not probed: %s", screen, text)
+		}
+	}
+	h.must(0, "rollback")
+}

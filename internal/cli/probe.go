@@ -81,8 +81,8 @@ func (a *app) probeCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&mode, "mode", string(probe.KeepAlive), "keepalive, connect (a new connection per request), idle, download (slow) or h2")
 	f.IntVarP(&load.Clients, "clients", "c", 1, "clients at the same time, per URL")
-	f.Float64Var(&load.Rate, "rate", 0, "requests per second, per URL (0: as fast as answers come)")
-	f.Int64VarP(&load.Requests, "requests", "n", 0, "stop after so many, per URL")
+	f.Float64Var(&load.Rate, "rate", 50, "requests per second by all clients, per URL; 0: as fast as answers come, which is a load test")
+	f.Int64VarP(&load.Requests, "requests", "n", 0, "stop after so many, per URL, if --duration is not over before")
 	f.DurationVarP(&load.Duration, "duration", "d", 10*time.Second, "stop after this time")
 	f.DurationVar(&load.Timeout, "timeout", 10*time.Second, "of one request")
 	f.DurationVar(&load.Think, "think", 0, "pause of a client after each answer")
@@ -131,12 +131,17 @@ func showTally(w io.Writer, url string, t probe.Tally) {
 		}
 	}
 	for _, status := range slices.Sorted(maps.Keys(t.Status)) {
+		if status == 0 { // tcp and tls have none
+			continue
+		}
 		fmt.Fprintf(w, "  status %d   %d\n", status, t.Status[status])
 	}
 	for _, s := range t.Servers {
 		fmt.Fprintf(w, "  %-20s %8d answers, first %s, last %s\n", s.Name, s.Count, s.First.Format("15:04:05.000"), s.Last.Format("15:04:05.000"))
 	}
-	fmt.Fprintf(w, "  latency p50 %s, p99 %s, max %s\n", t.Latency.Quantile(0.5), t.Latency.Quantile(0.99), t.Latency.Max())
+	if t.Fates[probe.OK] > 0 {
+		fmt.Fprintf(w, "  latency p50 %s, p99 %s, max %s\n", t.Latency.Quantile(0.5), t.Latency.Quantile(0.99), t.Latency.Max())
+	}
 	for _, f := range t.Failures {
 		fmt.Fprintf(w, "  lost at %s: %s: %s\n", f.Time.Format("15:04:05.000"), f.Fate, f.Error)
 	}

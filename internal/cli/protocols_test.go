@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,11 +82,42 @@ func TestProbeCommandSpeaksEveryProtocol(t *testing.T) {
 	if r := h.must(0, append([]string{"probe", "-n", "3", "-H", "Host: site.example"}, without(all, "tcp://", "tls://")...)...); strings.Contains(r.stdout, "lost at") {
 		t.Error(r)
 	}
-	h.must(0, "probe", "-n", "3", "--expect", "220 ", "tcp://"+inst.Addr("tcp"), "tls://"+inst.Addr("tls"))
-	h.must(1, "probe", "-n", "3", "--expect", "221 ", "tcp://"+inst.Addr("tcp"))
+	if r := h.must(0, "probe", "-n", "3", "--expect", "220 ", "tcp://"+inst.Addr("tcp"), "tls://"+inst.Addr("tls")); strings.Contains(r.stdout, "status") || !strings.Contains(r.stdout, "latency") {
+		t.Errorf("TCP has no status, and a latency: %s", r)
+	}
+	if r := h.must(1, "probe", "-n", "3", "--expect", "221 ", "tcp://"+inst.Addr("tcp")); strings.Contains(r.stdout, "latency") {
+		t.Errorf("nothing was answered: %s", r)
+	}
+	h.must(2, "probe", "tcp://127.0.0.1:70000")
+	h.probesGently()
 	h.must(0, "probe", "-n", "3", "--send", "hello", "--expect", "hello", "--address", inst.Addr("https"), "wss://site.example/socket")
 	h.must(1, "probe", "-n", "1", "grpc://"+inst.Addr("http")+"/broken.Service/Do")
+	if r := h.must(1, "probe", "-n", "1", "ws://"+inst.Addr("http")+"/"); !strings.Contains(r.stdout, "instead of 101: no WebSocket is spoken there") {
+		t.Errorf("a page passes for a WebSocket: %s", r)
+	}
 	h.must(2, "probe", "--expect", "x", "http://"+inst.Addr("http")+"/")
+}
+
+// probesGently looks that a graft probe that is given no rate is no load test, and that one can ask for it.
+func (h *host) probesGently() {
+	h.t.Helper()
+	sent := func(args ...string) (n int64) {
+		r := h.must(0, append(args, "-o", "json", "http://"+h.inst.Addr("http")+"/page.txt")...)
+		var told struct {
+			Targets []struct{ Tally struct{ Requests int64 } }
+		}
+		if err := json.Unmarshal([]byte(r.stdout), &told); err != nil || len(told.Targets) != 1 {
+			h.t.Fatalf("%v in %s", err, r)
+		}
+		return told.Targets[0].Tally.Requests
+	}
+	const most = 50 + 4 // of a second, and each client's first
+	if n := sent("probe", "-d", "1s", "-c", "4"); n == 0 || n > most {
+		h.t.Errorf("%d requests in a second without --rate, want at most %d", n, most)
+	}
+	if n := sent("probe", "-n", "1000", "--rate", "0", "-d", "30s"); n != 1000 {
+		h.t.Errorf("%d requests at full speed, want 1000", n)
+	}
 }
 
 func without(urls []string, schemes ...string) (left []string) {

@@ -60,6 +60,9 @@ func (a *app) showStatus(w io.Writer, s migrate.Status) {
 	fmt.Fprintf(w, "  old       %s: %s\n", s.Old.Name, s.Old.Master)
 	fmt.Fprintf(w, "  new       %s: %s\n", s.New.Name, s.New.Master)
 	a.showGate(w, s.Gate)
+	if len(s.Unprobed) > 0 {
+		fmt.Fprintf(w, "  probes    %s\n", migrate.Unprobed{Targets: s.Unprobed})
+	}
 	for _, f := range s.Guards {
 		fmt.Fprintf(w, "  guard     %s: %s\n            since %s; → %s\n", f.ID, f.Evidence, f.Since.Local().Format(time.DateTime), strings.ReplaceAll(f.Remedy, "\n", "\n            "))
 	}
@@ -191,6 +194,8 @@ func describe(e journal.Event) string {
 		return "guard: " + data.ID + ": " + data.Found // the halt that follows tells the options
 	case e.Step == "guard":
 		return fmt.Sprintf("guard: %s: %s → %s", data.ID, data.Found, data.Remedy)
+	case e.Step == "probes":
+		return "probes: " + told(e.Data, migrate.Unprobed.String)
 	case e.Step == "gate" && data.Why != nil:
 		var g migrate.Gate
 		_ = json.Unmarshal(e.Data, &g)

@@ -86,7 +86,7 @@ func BenchmarkFindings(b *testing.B) {
 // What keeping the state costs, every ten seconds.
 func BenchmarkState(b *testing.B) {
 	h, _ := busyDays()
-	w := &Watch{cfg: Config{History: h}, pids: newGenerations(procfs.New("/nonexistent"), nginx.Process{}, nginx.Process{}), live: newLive(Config{History: h}, h.Until)}
+	w := &Watch{cfg: Config{History: h}, pids: newGenerations(procfs.New("/nonexistent"), nginx.Process{}, nginx.Process{}), live: newLive(Config{History: h}, h.Until), probes: &prober{}}
 	w.live.learn(h, 0)
 	w.errors, w.resources = newErrorLines(w.pids), newResources(w.pids.fs, nil, h)
 	var size int

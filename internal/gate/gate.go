@@ -126,8 +126,12 @@ func Start(ctx context.Context, cfg Config) (*Watch, error) {
 	if len(w.past.sums) == 0 {
 		w.past.note(now, analysis.Evidence{})
 	}
+	var probed map[string]savedProbe
+	if saved != nil {
+		probed = saved.Probes
+	}
 	var err error
-	if w.probes, err = startProbes(ctx, cfg, baseline); err != nil {
+	if w.probes, err = startProbes(ctx, cfg, baseline, probed); err != nil {
 		w.cancel()
 		w.probes.wait()
 		w.closeLogs()

@@ -19,7 +19,8 @@ const userAgent = "graft-probe"
 // and WebSockets also on one that is kept, which is what WINCH and QUIT interrupt.
 type prober struct {
 	probes []*probing
-	notes  []string // targets that are not probed, and why
+	notes  []string              // targets that are not probed, and why
+	before map[string]savedProbe // what a gate that was killed had counted, by key
 	sides  *sides
 	all    sync.WaitGroup
 }
@@ -27,8 +28,8 @@ type prober struct {
 // startProbes starts the probes, rate requests a second in all: half of them to the listening
 // addresses, half to what is probed beside. The probes end with ctx; each request under way is still
 // finished.
-func startProbes(ctx context.Context, cfg Config, before Baseline) (*prober, error) {
-	p := &prober{}
+func startProbes(ctx context.Context, cfg Config, before Baseline, saved map[string]savedProbe) (*prober, error) {
+	p := &prober{before: saved}
 	var addresses, beside []Target
 	for _, t := range cfg.Targets {
 		if t.Proof == Answered && p.wanted(t, before) {
@@ -59,20 +60,10 @@ func startProbes(ctx context.Context, cfg Config, before Baseline) (*prober, err
 // wanted tells whether a target is worth probing by how it answered before, and notes if not.
 func (p *prober) wanted(t Target, before Baseline) bool {
 	b, asked := before[t.Key()]
-	why := ""
-	switch {
-	case !asked:
+	if !asked {
 		return true
-	case b.Fate != probe.OK:
-		why = fmt.Sprintf("it did not answer before either (%s)", b.Fate)
-	case t.Proof == Probed && t.Spec.URL == "" && b.Status >= 400:
-		// Of a server's own, it would be a line in the error log for each try.
-		why = fmt.Sprintf("it answered %d before", b.Status)
-	case t.Spec.URL != "" && len(b.Tries) > 0:
-		if what := newFormer(t, b).unexpected(b.Tries[0]); what != "" {
-			why = "it was not as expected before either: " + what
-		}
 	}
+	why := unfit(t, b)
 	if why != "" {
 		p.notes = append(p.notes, fmt.Sprintf("%s is not probed: %s", t.Key(), why))
 	}
@@ -90,6 +81,9 @@ func (p *prober) start(ctx context.Context, targets []Target, before Baseline, r
 	}
 	interval := time.Duration(float64(len(begun)) / rate * float64(time.Second))
 	for i, one := range begun {
+		if from, ok := p.before[one.key()]; ok {
+			one.goOn(from)
+		}
 		first := time.Now().Add(interval * time.Duration(i) / time.Duration(len(begun)))
 		p.all.Go(func() { one.run(ctx, first, interval) })
 	}

@@ -177,6 +177,42 @@ func TestAnAnswerThatOnlyTheNewBinaryGivesIsAnAlarm(t *testing.T) {
 	}
 }
 
+// What a killed graft had counted is still told by the next one.
+func TestProbesOfAGateThatIsKilledCountOn(t *testing.T) {
+	u := swapped(t, overTCP, nil, same)
+	config := Config{FS: u.fs, OldMaster: u.old.Master, NewMaster: u.new.Master,
+		Targets: u.targets, Probes: u.probes, Baseline: u.baseline, ProbeRate: 200, State: filepath.Join(t.TempDir(), "gate.json")}
+	w, err := Start(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+	u.until("probes", func() bool { return w.Evidence().Probes > 50 })
+	w.Stop()
+	first := w.Evidence()
+	config.ProbeRate = 0.001 // it asks each once at most, so that the sums are the first one's
+	again, err := Start(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Stop)
+	e := again.Evidence()
+	if e.Probes < first.Probes || e.Probes > first.Probes+1 || e.ProbesLost != first.ProbesLost {
+		t.Errorf("%d answered and %d lost, the first gate had %d and %d", e.Probes, e.ProbesLost, first.Probes, first.ProbesLost)
+	}
+	total := func(e analysis.Evidence) (n int64) {
+		for _, f := range e.Findings {
+			if f.Signal == analysis.Probes {
+				n += f.Before.Total + f.After.Total
+			}
+		}
+		return n
+	}
+	if was, is := total(first), total(again.Evidence()); was == 0 || is < was || is > was+1 {
+		t.Errorf("%d tries by generation, the first gate had %d", is, was)
+	}
+}
+
 func TestNewContentIsNoAlarm(t *testing.T) {
 	u := swapped(t, overTCP, nil, same)
 	w := u.probeOnly()
@@ -229,6 +265,8 @@ func TestProbeSpecs(t *testing.T) {
 	for want, s := range map[string]ProbeSpec{
 		"no url": {},
 		"it must begin with http://, https://, h2c://":              {URL: "ftp://x"},
+		`address "x:70000": want a port from 1 to 65535`:            {URL: "https://x/", Address: "x:70000"},
+		"expect.status 200: a WebSocket is opened by 101":           {URL: "ws://x/", Expect: ProbeExpect{Status: []int{200}}},
 		`address "443": want host:port`:                             {URL: "https://x/", Address: "443"},
 		`method "POST": an HTTP probe asks by GET, HEAD or OPTIONS`: {URL: "https://x/", Method: "POST"},
 		"send: only ws, wss, tcp and tls probes send a text":        {URL: "https://x/", Send: "x"},

@@ -82,6 +82,9 @@ func (s ProbeSpec) Target() (probe.Target, error) {
 		if _, _, err := net.SplitHostPort(s.Address); err != nil || t.Network != "tcp" {
 			return fail(fmt.Errorf("address %q: want host:port, as 127.0.0.1:443, and a URL that names no unix socket", s.Address))
 		}
+		if _, port, _ := net.SplitHostPort(s.Address); !probe.IsPort(port) {
+			return fail(fmt.Errorf("address %q: want a port from 1 to 65535", s.Address))
+		}
 		t.Address = s.Address
 	}
 	http := t.Protocol == probe.OverHTTP1 || t.Protocol == probe.OverHTTP2 || t.Protocol == probe.OverHTTP3
@@ -98,6 +101,9 @@ func (s ProbeSpec) Target() (probe.Target, error) {
 		return fail(fmt.Errorf("expect.sha256 %q: want 64 hexadecimal digits", s.Expect.SHA256))
 	}
 	for _, status := range s.Expect.Status {
+		if t.Protocol == probe.OverWebSocket && status != 101 {
+			return fail(fmt.Errorf("expect.status %d: a WebSocket is opened by 101 and nothing else; https:// asks for other answers", status))
+		}
 		if status < 100 || status > 599 {
 			return fail(fmt.Errorf("expect.status %d: want 100 to 599", status))
 		}

@@ -33,6 +33,7 @@ type savedGate struct {
 	Resources *resources                    `json:"resources"`
 	Errors    savedErrors                   `json:"errors"`
 	Live      savedLive                     `json:"live"`
+	Probes    map[string]savedProbe         `json:"probes"`
 }
 
 type savedErrors struct {
@@ -104,6 +105,7 @@ func (w *Watch) state(now time.Time) *savedGate {
 	g := &savedGate{
 		New: w.cfg.NewMaster, Watched: now.Sub(w.begun), Positions: make(map[string]accesslog.Position),
 		Access: make(map[string]accessCounts), PIDs: w.pids.of, Restarts: w.pids.restarts, Resources: w.resources,
+		Probes: w.probes.saved(),
 	}
 	for _, l := range w.errLogs {
 		l.entries.Flush()

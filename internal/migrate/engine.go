@@ -29,6 +29,8 @@ const (
 	stepMeans = "options"
 	stepDays  = "baseline"
 
+	stepProbes = "probes"
+
 	stepGuard  = "guard"
 	stepReopen = "reopen"
 )
@@ -235,6 +237,9 @@ func (e *Engine) carryOut(ctx context.Context, action Action, why string, seen S
 		return e.settle(ctx, why, seen)
 	}
 	if action == Stage {
+		if outcome, err := e.mustAnswer(ctx, seen); err != nil || outcome != nil || e.intent.Goal == RolledBack {
+			return outcome, err
+		}
 		if outcome, err := e.learn(ctx, seen); err != nil || outcome != nil || e.intent.Goal == RolledBack {
 			return outcome, err
 		}

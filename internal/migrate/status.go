@@ -21,8 +21,9 @@ type Status struct {
 	Old       Side            `json:"old"`
 	New       Side            `json:"new"`
 	Gate      Gate            `json:"gate"`
-	Guards    []guard.Finding `json:"guards"`  // what the guards have found and is not over
-	Running   bool            `json:"running"` // a graft is at work on it
+	Guards    []guard.Finding `json:"guards"`               // what the guards have found and is not over
+	Unprobed  []string        `json:"not_probed,omitempty"` // by the gates, each with the reason
+	Running   bool            `json:"running"`              // a graft is at work on it
 	Next      string          `json:"next"`
 	Rollback  string          `json:"rollback"`
 }
@@ -80,6 +81,7 @@ func status(rec Record, seen Seen) Status {
 		}
 	}
 	s.Gate = lastWord(rec.Events, s.Phase)
+	s.Unprobed = unprobed(rec.Events)
 	s.Next, s.Rollback = ways(s.Phase, s.Goal, seen)
 	return s
 }

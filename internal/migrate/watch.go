@@ -43,7 +43,14 @@ func (e *Engine) takeBefore(ctx context.Context, marks gate.Marks) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(before{Requests: requests, Baseline: gate.TakeBaseline(ctx, slices.Concat(e.targets, e.probes)), Marks: marks, Unit: unit})
+	targets := slices.Concat(e.targets, e.probes)
+	baseline := gate.TakeBaseline(ctx, targets)
+	if left := baseline.Unprobed(targets); len(left) > 0 {
+		if err := e.note("", stepProbes, journal.Observed, Unprobed{left}); err != nil {
+			return err
+		}
+	}
+	data, err := json.Marshal(before{Requests: requests, Baseline: baseline, Marks: marks, Unit: unit})
 	if err != nil {
 		return err
 	}

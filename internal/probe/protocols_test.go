@@ -61,6 +61,12 @@ func TestEveryProtocolOnNginx(t *testing.T) {
 			t.Errorf("fate %s: %v", a.Fate, a.Err)
 		}
 	})
+	t.Run("a WebSocket where a page is", func(t *testing.T) {
+		a := probe.Once(t.Context(), target(t, "ws://"+inst.Addr("http")+"/"))
+		if a.Fate != probe.Malformed || !strings.Contains(a.Err.Error(), "instead of 101: no WebSocket is spoken there") {
+			t.Errorf("fate %s: %v", a.Fate, a.Err)
+		}
+	})
 	t.Run("a server that is not there", func(t *testing.T) {
 		inst.Signal(t, inst.MasterPID, syscall.SIGTERM)
 		eventually(t, "the master's end", func() bool {

@@ -43,6 +43,8 @@ func TestParseURLSaysWhatIsWrong(t *testing.T) {
 		"http://unix:/n.sock:uri": "must begin with a slash",
 		"http://u:p@host/":        "user name",
 		"http://host:port/":       "invalid port",
+		"http://host:65536/":      "port 65536: want 1 to 65535",
+		"tcp://host:0":            "port 0: want 1 to 65535",
 		"http://host/\r\nX: y":    "invalid control character",
 	} {
 		if _, err := probe.ParseURL(url); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "parse URL") {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -91,9 +92,18 @@ func ParseURL(s string) (Target, error) {
 	if port == "" {
 		return Target{}, fmt.Errorf("parse URL %q: no port, as in %s://host:port", s, name)
 	}
+	if !IsPort(port) {
+		return Target{}, fmt.Errorf("parse URL %q: port %s: want 1 to 65535", s, port)
+	}
 	t.Address = net.JoinHostPort(u.Hostname(), port)
 	t.Host, t.ServerName = u.Host, u.Hostname()
 	return t, nil
+}
+
+// IsPort tells whether text is the number of a port that can be connected to.
+func IsPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }
 
 func schemeNames() string {

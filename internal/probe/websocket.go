@@ -52,9 +52,12 @@ func (w *webSocket) exchange(deadline time.Time, sink io.Writer) reply {
 		w.in.upgrading = true
 		shaken = w.http1.exchange(deadline, sink)
 		w.in.upgrading = false
-		if shaken.fate != OK || shaken.status != 101 {
+		if shaken.fate != OK {
 			shaken.reuse = false
 			return shaken
+		}
+		if shaken.status != 101 { // a file, a page that says 403: who wanted a WebSocket has none
+			return failed(malformed("status %d instead of 101: no WebSocket is spoken there", shaken.status), inAnswer, "shake hands")
 		}
 		if w.in.head.accept != wsAccept(key) {
 			return failed(malformed("Sec-WebSocket-Accept %.60q", w.in.head.accept), inAnswer, "shake hands")
