@@ -139,7 +139,7 @@ func (e *Engine) timeOver(d analysis.Decision, now time.Time) (analysis.Verdict,
 	if err := e.noteGate(d.Verdict, d.Why); err != nil {
 		return d.Verdict, nil, err
 	}
-	o := &Outcome{Phase: e.phase, Held: true, Reason: what, Why: d.Why}
+	o := &Outcome{Phase: e.phase, Held: true, Blind: !e.gate.evidence.ErrorLogged, Reason: what, Why: d.Why}
 	if err := e.note("", stepHold, journal.Observed, o); err != nil || e.opts.Stay {
 		return d.Verdict, nil, err
 	}
