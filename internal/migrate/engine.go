@@ -24,6 +24,7 @@ const (
 	stepTurn  = "turn"
 	stepGate  = "gate"
 	stepHold  = "hold"
+	stepWait  = "wait"
 	stepEnd   = "end"
 	stepAsk   = "asked"
 	stepMeans = "options"
