@@ -138,14 +138,15 @@ func (c *comparison) turn(second int64) {
 	c.block = block
 	for i := range compared {
 		var old, young analysis.Count
+		var served [2]analysis.Count // all of it, also what is not compared
 		var bad, expected float64
 		for j := range c.pool {
 			o, n := c.pool[j].Old.count(i), c.pool[j].New.count(i)
+			served[0], served[1] = sum(served[0], o), sum(served[1], n)
 			if o.Total == 0 || n.Total == 0 {
 				continue // one side alone is no comparison
 			}
-			old.Bad, old.Total = old.Bad+o.Bad, old.Total+o.Total
-			young.Bad, young.Total = young.Bad+n.Bad, young.Total+n.Total
+			old, young = sum(old, o), sum(young, n)
 			k := float64(o.Bad + n.Bad)
 			bad += k
 			expected += k * float64(n.Total) / float64(o.Total+n.Total)
@@ -155,18 +156,23 @@ func (c *comparison) turn(second int64) {
 			young.Total = min(max(int64(math.Round(float64(all)*expected/bad)), 1), all-1)
 			old.Total = all - young.Total
 		}
-		c.testSignal(i, at, old, young)
+		c.testSignal(i, at, old, young, served)
 	}
 	clear(c.pool)
 }
 
 func (c *comparison) test(second int64, w *window) {
 	for i := range compared {
-		c.testSignal(i, second, w.Old.count(i), w.New.count(i))
+		old, young := w.Old.count(i), w.New.count(i)
+		c.testSignal(i, second, old, young, [2]analysis.Count{old, young})
 	}
 }
 
-func (c *comparison) testSignal(i int, second int64, old, young analysis.Count) {
+func sum(a, b analysis.Count) analysis.Count {
+	return analysis.Count{Bad: a.Bad + b.Bad, Total: a.Total + b.Total}
+}
+
+func (c *comparison) testSignal(i int, second int64, old, young analysis.Count, served [2]analysis.Count) {
 	alpha, ok := c.alpha[compared[i]]
 	if !ok || old.Total == 0 || young.Total == 0 {
 		return
@@ -174,7 +180,7 @@ func (c *comparison) testSignal(i int, second int64, old, young analysis.Count) 
 	if c.together[i] == nil {
 		c.together[i] = c.betweenGenerations(i, alpha, nil)
 	}
-	c.together[i].Add(time.Unix(second, 0), old, young)
+	c.together[i].AddExposed(time.Unix(second, 0), old, young, served)
 }
 
 // betweenGenerations is test C of a signal. An error more than the old workers make is one too many; in how long
