@@ -9,7 +9,7 @@ import (
 )
 
 // Half of the false alarms that are allowed goes to the traffic as a whole, the rest in equal parts to its
-// parts. Of each, half goes to the comparison with the time before and half to that of the generations.
+// parts. Of each, half goes to the comparison with the time before and half to that of the generations, if that can be.
 const (
 	wholeShare = 0.5
 	// Both generations have served so many requests before they are compared, or the time is up: in a
@@ -38,6 +38,8 @@ type comparison struct {
 	// pool is what the strata of this one have served in the block that is open; nil: it is compared by sums.
 	pool  []window
 	block int64
+	// apart: the generations can be told apart, so that they can be compared. If not, the time before has all of α.
+	apart bool
 }
 
 // window is what both generations have served since they were compared last.
@@ -51,14 +53,14 @@ type window struct {
 // where clients err more than yesterday is no fault of a binary.
 func inPart(signal int) bool { return signal != at4xx && signal != atClosed && signal != atSlow99 }
 
-func newComparison(s scope, whole bool, alpha float64, margin func(analysis.Signal) float64) *comparison {
+func newComparison(s scope, whole bool, alpha float64, margin func(analysis.Signal) float64, apart bool) *comparison {
 	var signals []analysis.Signal
 	for i, signal := range compared {
 		if whole || inPart(i) {
 			signals = append(signals, signal)
 		}
 	}
-	return &comparison{scope: s.Name, alpha: analysis.SplitAlpha(alpha, signals), margin: margin}
+	return &comparison{scope: s.Name, alpha: analysis.SplitAlpha(alpha, signals), margin: margin, apart: apart}
 }
 
 // learn makes the tests against the time before, which ends at until, and tells by how much its last minutes were
@@ -74,11 +76,14 @@ func (c *comparison) learn(past *series, until time.Time, whole rises, length ti
 		if !any || busy && (i == atSlow95 || i == atSlow99 || i == atUpstreamSlow) {
 			continue
 		}
-		// How errors come in clumps is known from before: the generations are compared sooner.
-		c.together[i] = c.betweenGenerations(i, alpha, &b)
+		if c.apart {
+			// How errors come in clumps is known from before: the generations are compared sooner.
+			c.together[i] = c.betweenGenerations(i, alpha, &b)
+			alpha /= 2
+		}
 		seen[i] = past.rise(i, b, until, whole[i])
 		c.before[i] = analysis.NewMonitor(raised(b, until, seen[i]), analysis.MonitorOptions{
-			Signal: signal, Scope: c.scope, Alpha: alpha / 2, Margin: c.margin(signal), Watch: length,
+			Signal: signal, Scope: c.scope, Alpha: alpha, Margin: c.margin(signal), Watch: length,
 		})
 	}
 	return seen
@@ -174,7 +179,7 @@ func sum(a, b analysis.Count) analysis.Count {
 
 func (c *comparison) testSignal(i int, second int64, old, young analysis.Count, served [2]analysis.Count) {
 	alpha, ok := c.alpha[compared[i]]
-	if !ok || old.Total == 0 || young.Total == 0 {
+	if !ok || !c.apart || old.Total == 0 || young.Total == 0 {
 		return
 	}
 	if c.together[i] == nil {
@@ -197,7 +202,7 @@ func (c *comparison) betweenGenerations(i int, alpha float64, b *analysis.Baseli
 func (c *comparison) findings() []analysis.Finding {
 	var list []analysis.Finding
 	for _, t := range c.together {
-		if t != nil {
+		if t != nil && c.apart {
 			list = append(list, t.Finding())
 		}
 	}
@@ -244,5 +249,8 @@ func (c *comparison) restore(s savedComparison) {
 	c.window, c.pool, c.block = s.Window, s.Pool, s.Block
 	for i, signal := range compared {
 		c.before[i], c.together[i] = s.Before[signal], s.Together[signal]
+	}
+	if len(s.Before) > 0 && len(s.Together) == 0 {
+		c.apart = false // the time before was given all of α, though the logs may tell the generations apart by now
 	}
 }
