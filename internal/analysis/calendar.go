@@ -115,3 +115,28 @@ func (c Calendar) Covers(t time.Time) bool {
 	_, _, ok := c.At(t)
 	return ok
 }
+
+// Next is when a window begins next after t; false: none does any more.
+func (c Calendar) Next(t time.Time) (begins time.Time, ok bool) {
+	for _, w := range c {
+		if at, comes := w.next(t); comes && (!ok || at.Before(begins)) {
+			begins, ok = at, true
+		}
+	}
+	return begins, ok
+}
+
+func (w Window) next(t time.Time) (time.Time, bool) {
+	if (w.Date != Date{}) {
+		at := time.Date(w.Date.Year, w.Date.Month, w.Date.Day, 0, int(w.From), 0, 0, w.location())
+		return at, at.After(t)
+	}
+	year, month, day := t.In(w.location()).Date()
+	for ahead := range 8 {
+		at := time.Date(year, month, day+ahead, 0, int(w.From), 0, 0, w.location())
+		if at.After(t) && w.begins(at.Weekday(), Date{}) {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}

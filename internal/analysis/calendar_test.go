@@ -72,3 +72,26 @@ func TestAWindowIsWhatTheClockShows(t *testing.T) {
 		}
 	})
 }
+
+func TestWhenAWindowBeginsNext(t *testing.T) {
+	at := func(text string) time.Time {
+		parsed, err := time.Parse("2006-01-02 15:04", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	c := Calendar{{Days: []time.Weekday{time.Saturday}, From: 120, To: 240}, {Date: Date{2026, 11, 25}, From: 600, To: 700}}
+	for now, want := range map[string]string{
+		"2026-11-25 09:00": "2026-11-25 10:00", // a Wednesday, and the date
+		"2026-11-25 10:00": "2026-11-28 02:00",
+		"2026-11-28 02:00": "2026-12-05 02:00",
+	} {
+		if got, ok := c.Next(at(now)); !ok || !got.Equal(at(want)) {
+			t.Errorf("after %s: %v, %v; want %s", now, got, ok, want)
+		}
+	}
+	if got, ok := c[1:].Next(at("2026-11-26 00:00")); ok {
+		t.Errorf("a date that is past begins at %v", got)
+	}
+}

@@ -32,6 +32,9 @@ type ConcurrentTest struct {
 	clumps  clumps
 	old     Count
 	now     Count
+	// served are the requests that people are told of: the old workers' and the new ones'. The test may have been given
+	// exposures instead.
+	served [2]Count
 	// The block that may still grow, and its number.
 	openOld, openNew Count
 	block            int64
@@ -66,6 +69,11 @@ func NewConcurrent(o ConcurrentOptions) *ConcurrentTest {
 // Add counts what both served in the same stretch of time: a block, or a part of it, in order of time. Of a block that
 // only one side served nothing is compared.
 func (c *ConcurrentTest) Add(at time.Time, old, now Count) {
+	c.AddExposed(at, old, now, [2]Count{old, now})
+}
+
+// AddExposed is Add of exposures that stand for what both served; people are told of served.
+func (c *ConcurrentTest) AddExposed(at time.Time, old, now Count, served [2]Count) {
 	if c.begun.IsZero() {
 		c.begun = at
 	}
@@ -78,6 +86,7 @@ func (c *ConcurrentTest) Add(at time.Time, old, now Count) {
 		c.openOld, c.openNew, c.block = Count{}, Count{}, block
 	}
 	c.old, c.now = c.old.plus(old), c.now.plus(now)
+	c.served[0], c.served[1] = c.served[0].plus(served[0]), c.served[1].plus(served[1])
 	c.openOld, c.openNew = c.openOld.plus(old), c.openNew.plus(now)
 	c.state.move(c.value(), c.needed(), at)
 }
@@ -151,6 +160,9 @@ func (c *ConcurrentTest) visible() float64 {
 		return false
 	})
 }
+
+// Compared are the counts, or exposures, that it rests on: the old workers' and the new ones'.
+func (c *ConcurrentTest) Compared() (old, now Count) { return c.old, c.now }
 
 // Alarmed tells cheaply whether its finding is an alarm.
 func (c *ConcurrentTest) Alarmed() bool { return c.state.State == Alarm }

@@ -13,6 +13,7 @@ type savedConcurrent struct {
 	Clumps  clumps             `json:"clumps"`
 	Old     Count              `json:"old"`
 	New     Count              `json:"new"`
+	Served  [2]Count           `json:"served"`
 	OpenOld Count              `json:"open_old"`
 	OpenNew Count              `json:"open_new"`
 	Block   int64              `json:"block"`
@@ -22,7 +23,7 @@ type savedConcurrent struct {
 
 // MarshalJSON saves all that it knows.
 func (c *ConcurrentTest) MarshalJSON() ([]byte, error) {
-	return json.Marshal(savedConcurrent{c.options, c.wealth, c.entered, c.clumps, c.old, c.now, c.openOld, c.openNew, c.block, c.state, c.begun})
+	return json.Marshal(savedConcurrent{c.options, c.wealth, c.entered, c.clumps, c.old, c.now, c.served, c.openOld, c.openNew, c.block, c.state, c.begun})
 }
 
 // UnmarshalJSON restores it.
@@ -31,6 +32,6 @@ func (c *ConcurrentTest) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("restore a concurrent test: %w", err)
 	}
-	*c = ConcurrentTest{s.Options, s.Wealth, s.Entered, s.Clumps, s.Old, s.New, s.OpenOld, s.OpenNew, s.Block, s.State, s.Begun}
+	*c = ConcurrentTest{s.Options, s.Wealth, s.Entered, s.Clumps, s.Old, s.New, s.Served, s.OpenOld, s.OpenNew, s.Block, s.State, s.Begun}
 	return nil
 }

@@ -9,7 +9,11 @@ import (
 
 // Findings are those of A and of B, in this order.
 func (m *Monitor) Findings() []Finding {
-	return []Finding{m.sequential(), m.sudden()}
+	lasting := m.sequential()
+	if m.seen.Total == 0 { // it has not begun: there is no time to name
+		lasting.Words = m.what() + ": no request counted yet" + m.reserve()
+	}
+	return []Finding{lasting, m.sudden()}
 }
 
 func (m *Monitor) sequential() Finding {
@@ -179,9 +183,9 @@ func (c *ConcurrentTest) Finding() Finding {
 	}
 	return Finding{
 		Signal: c.options.Signal, Scope: c.options.Scope, Test: Concurrent,
-		State: c.state.told(c.enough(visible)), Since: c.state.Since, Before: c.old, After: c.now, Evidence: value, Needed: needed,
+		State: c.state.told(c.enough(visible)), Since: c.state.Since, Before: c.served[0], After: c.served[1], Evidence: value, Needed: needed,
 		Power: power(visible, c.state.Last.Sub(c.begun)),
 		Words: fmt.Sprintf("%s: %s by new workers, %s by old ones at the same time; e-value %s of %s needed",
-			what, told(c.now), told(c.old), short(value), short(needed)),
+			what, told(c.served[1]), told(c.served[0]), short(value), short(needed)),
 	}
 }

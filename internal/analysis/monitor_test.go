@@ -328,3 +328,10 @@ func TestAReachIsExceededAsOftenAsAskedFor(t *testing.T) {
 		t.Errorf("%.3f are beyond, 0.05 should be", p)
 	}
 }
+
+func TestAWatchThatCountedNothingNamesNoTime(t *testing.T) {
+	m := NewMonitor(baselineOf(noisy(1, twoDays, 1000, 0.001)), MonitorOptions{Signal: Errors5xx})
+	if words := m.Findings()[0].Words; words != "5xx: no request counted yet" {
+		t.Error(words)
+	}
+}

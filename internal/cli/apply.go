@@ -362,6 +362,9 @@ func outcomeError(o migrate.Outcome) error {
 		return failf(CodeInconclusive, o.Unit.Help, "%s; %s", ended, o.Unit.Problem)
 	case o.Held && o.Phase == migrate.Finished:
 		return failf(CodeInconclusive, "graft rollback brings the old binary back", "%s", o.Reason)
+	case o.Held && o.Blind:
+		return failf(CodeInconclusive, "watching on does not help: log errors to a file and reload, then graft resume; or pass it by graft watch pass --reason TEXT or --undetermined proceed; graft rollback goes back",
+			"%s: %s", o.Reason, strings.Join(o.Why, "; "))
 	case o.Held:
 		return failf(CodeInconclusive, "graft resume watches on, graft watch pass --reason TEXT passes it (and so does --undetermined proceed), graft rollback goes back",
 			"%s: %s", o.Reason, strings.Join(o.Why, "; "))

@@ -23,6 +23,9 @@ func (a *app) showGate(w io.Writer, g migrate.Gate) {
 	if g.Rest != "" {
 		s.fold("            ", "its clock stands: "+g.Rest, 0)
 	}
+	if g.Waits != "" && g.Waits != g.Rest {
+		s.fold("            ", "waiting: "+g.Waits, 0)
+	}
 	for _, why := range g.Why {
 		s.fold("            ", why, 0)
 	}

@@ -26,6 +26,7 @@ func TestHowARunEndedHasItsCodeAndItsReason(t *testing.T) {
 		"halted":          {migrate.Outcome{Phase: migrate.Halted, Reason: "both are gone"}, CodeHalted, []string{"halted: both are gone"}, "graft history"},
 		"halted by guard": {migrate.Outcome{Phase: migrate.Halted, Reason: "another file", Remedy: "(1) go on"}, CodeHalted, []string{"halted: another file"}, "(1) go on"},
 		"held":            {migrate.Outcome{Phase: migrate.Overlap, Held: true, Reason: "the gate could not decide", Why: []string{"3 requests"}}, CodeInconclusive, []string{"could not decide", "3 requests"}, "--undetermined proceed"},
+		"held, blind":     {migrate.Outcome{Phase: migrate.Overlap, Held: true, Blind: true, Reason: "the gate could not decide"}, CodeInconclusive, nil, "log errors to a file"},
 		"interrupted":     {migrate.Outcome{Phase: migrate.Parked, Interrupted: true}, CodeInterrupted, []string{"parked"}, "graft resume"},
 		"systemd differs": {migrate.Outcome{Phase: migrate.Finished, Unit: contradicted}, CodeInconclusive, []string{"finished; master 7"}, "nginx -s reload"},
 		"rolled back, and systemd differs": {migrate.Outcome{Phase: migrate.RolledBack, Reason: "workers crashed", Unit: contradicted}, CodeInconclusive,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"graft/internal/gate"
 	"graft/internal/migrate"
 	"graft/internal/preflight"
 )
@@ -37,6 +38,7 @@ func (a *app) showPlan(w io.Writer, p migrate.Plan, file string) {
 		fmt.Fprintln(s)
 	}
 	a.showSteps(s, p.Steps)
+	a.showBlind(s, p.Blind)
 	a.showWithoutPID(s, p)
 	fmt.Fprintf(s, "\n%d checks: %s, %s, %s, %d in order (-v shows all of it). Nothing was changed.\n", len(p.Checks),
 		count(counts[preflight.Blocker], "blocker"), count(counts[preflight.Warning], "warning"), count(counts[preflight.Note], "note"), counts[preflight.OK])
@@ -62,6 +64,24 @@ func (a *app) showCheck(s screen, c preflight.Check) {
 	s.fold(fmt.Sprintf("%-8s %-24s ", c.Severity, c.ID), c.Evidence, lines)
 	if c.Remedy != "" && (c.Severity <= preflight.Warning || a.verbose) {
 		s.fold(strings.Repeat(" ", 34)+"→ ", c.Remedy, 0) // whole: it is there to be copied
+	}
+}
+
+// showBlind says what the gates will not see, what follows from it first.
+func (a *app) showBlind(s screen, b *gate.Blind) {
+	if b == nil {
+		return
+	}
+	fmt.Fprintln(s)
+	for _, means := range b.Means {
+		s.fold("gate     ", means, 0)
+	}
+	for n, log := range b.Unobserved {
+		if n == warningLines && len(b.Unobserved) > n+1 && !a.verbose {
+			s.fold("gate     ", fmt.Sprintf("and %d more logs cannot be watched (-v shows all)", len(b.Unobserved)-n), 0)
+			break
+		}
+		s.fold("gate     ", "cannot be watched: "+log, 0)
 	}
 }
 

@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -51,5 +53,20 @@ func TestAPlanFitsOneScreenTheWorstFirst(t *testing.T) {
 	whole := h.must(4, "plan", "--to", nginxtest.Release(t, "1.26.3").Path, "-v").stdout
 	if !strings.Contains(whole, "ok       same-binary") || strings.Contains(whole, "…\n") {
 		t.Errorf("-v leaves something out:\n%s", whole)
+	}
+}
+
+func TestAPlanSaysWhatTheGatesWillNotSee(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	conf := h.read(h.inst.Conf)
+	conf = regexp.MustCompile(`(?m)^error_log .*$`).ReplaceAllString(conf, "error_log stderr;")
+	if err := os.WriteFile(h.inst.Conf, []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Join(strings.Fields(h.graft("plan", "--to", nginxtest.Release(t, "1.26.3").Path).stdout), " ")
+	for _, want := range []string{"no gate can pass: log errors to a file", "cannot be watched: error_log stderr"} {
+		if !strings.Contains(words, want) {
+			t.Errorf("%q is not told:\n%s", want, words)
+		}
 	}
 }

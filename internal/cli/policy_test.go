@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,15 +22,19 @@ func (h *host) policy(text string) string {
 	return file
 }
 
-// allDay is a window that is always open.
-const allDay = "\n  - {name: always, from: 00:00, to: 24:00}\n"
+// allDay is a window that is open for as long as a test takes: one of the whole week is refused.
+func allDay() string {
+	today := time.Now().UTC()
+	day := func(t time.Time) string { return strings.ToLower(t.Weekday().String()[:3]) }
+	return "\n  - {name: always, days: [" + day(today) + ", " + day(today.AddDate(0, 0, 1)) + "], from: 00:00, to: 24:00}\n"
+}
 
 // In a blackout a comparison does not roll back, and nothing passes; a crash does roll back.
 func TestABlackoutHoldsComparisonsBackAndNoCrash(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	before := h.sha256(h.inst.Exe)
 	h.must(0, with("apply", h.plan(worse(t)), "--until", "overlap")...)
-	file := h.policy("signals: {probes: {action: ignore}}\nblackout:" + allDay)
+	file := h.policy("signals: {probes: {action: ignore}}\nblackout:" + allDay())
 	h.misbehave("fail")
 	load := light(t, h.inst)
 	cmd, stderr := h.start("resume", "--policy", file)
@@ -48,6 +53,9 @@ func TestABlackoutHoldsComparisonsBackAndNoCrash(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 5 {
 		t.Errorf("exit %d, want 5: %s", code, stderr)
 	}
+	if told := fmt.Sprint(stderr); !strings.Contains(told, "waiting: blackout: always") {
+		t.Errorf("the wait is not told: %s", told)
+	}
 	h.restored(before)
 }
 
@@ -56,7 +64,7 @@ func TestTheOldMasterEndsOnlyWhenThePolicyLetsIt(t *testing.T) {
 	plan := h.plan(nginxtest.Release(t, "1.26.3").Path)
 	soon := time.Now().UTC().Add(6 * time.Hour)
 	file := h.policy("finish_only:\n  - {name: quiet hour, from: " + soon.Format("15:04") + ", to: " + soon.Add(time.Hour).Format("15:04") + "}\n")
-	cmd, _ := h.start("apply", plan, "--no-rehearsal", "--policy", file, "--patience", "20s")
+	cmd, stderr := h.start("apply", plan, "--no-rehearsal", "--policy", file, "--patience", "20s")
 	h.eventually("a gate that passed and waits", func() bool {
 		return h.graft("status").code == 0 && strings.Contains(h.must(0, "history", h.status().Migration).stdout, "the old master is ended only quiet hour")
 	})
@@ -64,6 +72,10 @@ func TestTheOldMasterEndsOnlyWhenThePolicyLetsIt(t *testing.T) {
 	h.must(0, "finish") // a person's word is enough
 	_ = cmd.Wait()
 	h.phase("finished")
+	next := "as the policy says; next at " + soon.Truncate(time.Minute).Local().Format(time.DateTime)
+	if told := fmt.Sprint(stderr); !strings.Contains(told, "waiting: the old master is ended only quiet hour") || !strings.Contains(told, next) {
+		t.Errorf("want %q: %s", next, told)
+	}
 }
 
 func TestADegradedGateDoesWhatThePolicySays(t *testing.T) {

@@ -203,6 +203,8 @@ func describe(e journal.Event) string {
 		return fmt.Sprintf("gate: %s: %s", g.Verdict, strings.Join(data.Why[:min(telling, len(data.Why))], "; "))
 	case e.Step == "gate":
 		return "gate: watching"
+	case e.Step == "wait":
+		return "waiting: " + data.Reason
 	case e.Step == "hold":
 		return "holding: " + data.Reason
 	case e.Step == "unit" && e.Event == journal.Observed:

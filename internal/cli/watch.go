@@ -245,7 +245,7 @@ func (w *watcher) gateLine(s migrate.Status) {
 	if len(s.Gate.Why) == 0 || !s.Running {
 		return
 	}
-	verdict := s.Gate.Verdict.String() + s.Gate.Rest
+	verdict := s.Gate.Verdict.String() + s.Gate.Rest + s.Gate.Waits
 	if verdict == w.last && time.Since(w.told) < lineEvery {
 		return
 	}
@@ -253,6 +253,8 @@ func (w *watcher) gateLine(s migrate.Status) {
 	text := fmt.Sprintf("gate: %s%s: %s", s.Gate.Verdict, progress(s.Gate), s.Gate.Why[0])
 	if s.Gate.Rest != "" {
 		text += "; its clock stands: " + s.Gate.Rest
+	} else if s.Gate.Waits != "" {
+		text += "; waiting: " + s.Gate.Waits
 	}
 	w.line(w.told, string(s.Phase), text)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Half of the false alarms that are allowed goes to the traffic as a whole, the rest in equal parts to its
-// parts. Of each, half goes to the comparison with the time before and half to that of the generations.
+// parts. Of each, half goes to the comparison with the time before and half to that of the generations, if that can be.
 const (
 	wholeShare = 0.5
 	// Both generations have served so many requests before they are compared, or the time is up: in a
@@ -38,6 +38,8 @@ type comparison struct {
 	// pool is what the strata of this one have served in the block that is open; nil: it is compared by sums.
 	pool  []window
 	block int64
+	// apart: the generations can be told apart, so that they can be compared. If not, the time before has all of α.
+	apart bool
 }
 
 // window is what both generations have served since they were compared last.
@@ -51,14 +53,14 @@ type window struct {
 // where clients err more than yesterday is no fault of a binary.
 func inPart(signal int) bool { return signal != at4xx && signal != atClosed && signal != atSlow99 }
 
-func newComparison(s scope, whole bool, alpha float64, margin func(analysis.Signal) float64) *comparison {
+func newComparison(s scope, whole bool, alpha float64, margin func(analysis.Signal) float64, apart bool) *comparison {
 	var signals []analysis.Signal
 	for i, signal := range compared {
 		if whole || inPart(i) {
 			signals = append(signals, signal)
 		}
 	}
-	return &comparison{scope: s.Name, alpha: analysis.SplitAlpha(alpha, signals), margin: margin}
+	return &comparison{scope: s.Name, alpha: analysis.SplitAlpha(alpha, signals), margin: margin, apart: apart}
 }
 
 // learn makes the tests against the time before, which ends at until, and tells by how much its last minutes were
@@ -74,11 +76,14 @@ func (c *comparison) learn(past *series, until time.Time, whole rises, length ti
 		if !any || busy && (i == atSlow95 || i == atSlow99 || i == atUpstreamSlow) {
 			continue
 		}
-		// How errors come in clumps is known from before: the generations are compared sooner.
-		c.together[i] = c.betweenGenerations(i, alpha, &b)
+		if c.apart {
+			// How errors come in clumps is known from before: the generations are compared sooner.
+			c.together[i] = c.betweenGenerations(i, alpha, &b)
+			alpha /= 2
+		}
 		seen[i] = past.rise(i, b, until, whole[i])
 		c.before[i] = analysis.NewMonitor(raised(b, until, seen[i]), analysis.MonitorOptions{
-			Signal: signal, Scope: c.scope, Alpha: alpha / 2, Margin: c.margin(signal), Watch: length,
+			Signal: signal, Scope: c.scope, Alpha: alpha, Margin: c.margin(signal), Watch: length,
 		})
 	}
 	return seen
@@ -138,14 +143,15 @@ func (c *comparison) turn(second int64) {
 	c.block = block
 	for i := range compared {
 		var old, young analysis.Count
+		var served [2]analysis.Count // all of it, also what is not compared
 		var bad, expected float64
 		for j := range c.pool {
 			o, n := c.pool[j].Old.count(i), c.pool[j].New.count(i)
+			served[0], served[1] = sum(served[0], o), sum(served[1], n)
 			if o.Total == 0 || n.Total == 0 {
 				continue // one side alone is no comparison
 			}
-			old.Bad, old.Total = old.Bad+o.Bad, old.Total+o.Total
-			young.Bad, young.Total = young.Bad+n.Bad, young.Total+n.Total
+			old, young = sum(old, o), sum(young, n)
 			k := float64(o.Bad + n.Bad)
 			bad += k
 			expected += k * float64(n.Total) / float64(o.Total+n.Total)
@@ -155,26 +161,31 @@ func (c *comparison) turn(second int64) {
 			young.Total = min(max(int64(math.Round(float64(all)*expected/bad)), 1), all-1)
 			old.Total = all - young.Total
 		}
-		c.testSignal(i, at, old, young)
+		c.testSignal(i, at, old, young, served)
 	}
 	clear(c.pool)
 }
 
 func (c *comparison) test(second int64, w *window) {
 	for i := range compared {
-		c.testSignal(i, second, w.Old.count(i), w.New.count(i))
+		old, young := w.Old.count(i), w.New.count(i)
+		c.testSignal(i, second, old, young, [2]analysis.Count{old, young})
 	}
 }
 
-func (c *comparison) testSignal(i int, second int64, old, young analysis.Count) {
+func sum(a, b analysis.Count) analysis.Count {
+	return analysis.Count{Bad: a.Bad + b.Bad, Total: a.Total + b.Total}
+}
+
+func (c *comparison) testSignal(i int, second int64, old, young analysis.Count, served [2]analysis.Count) {
 	alpha, ok := c.alpha[compared[i]]
-	if !ok || old.Total == 0 || young.Total == 0 {
+	if !ok || !c.apart || old.Total == 0 || young.Total == 0 {
 		return
 	}
 	if c.together[i] == nil {
 		c.together[i] = c.betweenGenerations(i, alpha, nil)
 	}
-	c.together[i].Add(time.Unix(second, 0), old, young)
+	c.together[i].AddExposed(time.Unix(second, 0), old, young, served)
 }
 
 // betweenGenerations is test C of a signal. An error more than the old workers make is one too many; in how long
@@ -191,7 +202,7 @@ func (c *comparison) betweenGenerations(i int, alpha float64, b *analysis.Baseli
 func (c *comparison) findings() []analysis.Finding {
 	var list []analysis.Finding
 	for _, t := range c.together {
-		if t != nil {
+		if t != nil && c.apart {
 			list = append(list, t.Finding())
 		}
 	}
@@ -238,5 +249,8 @@ func (c *comparison) restore(s savedComparison) {
 	c.window, c.pool, c.block = s.Window, s.Pool, s.Block
 	for i, signal := range compared {
 		c.before[i], c.together[i] = s.Before[signal], s.Together[signal]
+	}
+	if len(s.Before) > 0 && len(s.Together) == 0 {
+		c.apart = false // the time before was given all of α, though the logs may tell the generations apart by now
 	}
 }

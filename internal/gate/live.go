@@ -72,7 +72,7 @@ func newLive(cfg Config, now time.Time) *live {
 				share = alpha * (1 - wholeShare) / float64(parts)
 			}
 		}
-		l.comparisons = append(l.comparisons, newComparison(s, i == 0, share, margin))
+		l.comparisons = append(l.comparisons, newComparison(s, i == 0, share, margin, cfg.Logs.apart()))
 	}
 	for n, i := range l.scopes.strata() {
 		l.comparisons[i].whole, l.comparisons[i].stratum = l.comparisons[0], n

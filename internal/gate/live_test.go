@@ -61,7 +61,7 @@ func (r *traffic) alarms() (list []analysis.Finding) {
 func TestUnlikeTrafficIsComparedKindByKind(t *testing.T) {
 	for _, turned := range []bool{false, true} {
 		random := rand.New(rand.NewPCG(9, 10))
-		r := newTraffic("/good/", "/bad/")
+		r, served := newTraffic("/good/", "/bad/"), analysis.Count{}
 		for range 120 {
 			for range 100 {
 				pid, uri, status := oldWorker, "/bad/x", 200
@@ -73,12 +73,31 @@ func TestUnlikeTrafficIsComparedKindByKind(t *testing.T) {
 				} else if random.IntN(5) == 0 {
 					status = 500
 				}
+				if pid == newWorker {
+					served.Total++
+					served.Bad += int64(status / 500)
+				}
 				r.request(pid, status, uri)
 			}
 			r.second()
 		}
 		if a := r.alarms(); len(a) > 0 {
 			t.Errorf("turned %v: %+v", turned, a)
+		}
+		for range 2 { // what is open is closed by what comes later
+			for range 20 {
+				r.second()
+			}
+			r.request(oldWorker, 200, "/good/x")
+			r.request(oldWorker, 200, "/bad/x")
+		}
+		for range 5 {
+			r.second()
+		}
+		for _, f := range r.l.comparisons[0].findings() {
+			if f.Signal == analysis.Errors5xx && f.Test == analysis.Concurrent && (f.After != served || f.Before.Total != 120*100+2-served.Total) {
+				t.Errorf("%+v by new workers of 12,002: %s", served, f.Words)
+			}
 		}
 		words := r.l.mix.words(r.l.scopes)
 		if !strings.Contains(words, "these are of different kinds") || !strings.Contains(words, "they are compared kind by kind") {

@@ -167,6 +167,13 @@ func (l *logFinder) skip(directive string, log conf.Log, why string) {
 	}
 }
 
+// apart tells whether the requests of two generations can be told apart: a log has $pid. Without any log, nothing is
+// known of it.
+func (l Logs) apart() bool {
+	tells := func(f *accesslog.Format) bool { return f.Tells(accesslog.FieldPID) }
+	return len(l.Access) == 0 || slices.ContainsFunc(l.Access, func(a AccessLog) bool { return slices.ContainsFunc(a.Formats, tells) })
+}
+
 // rotatedSuffix is what logrotate gives to the newest rotated file, plain where it delays compression.
 const rotatedSuffix = ".1"
 

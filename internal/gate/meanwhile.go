@@ -19,11 +19,11 @@ func meanwhile(f analysis.Finding, together *analysis.ConcurrentTest) analysis.F
 		return f
 	}
 	both := together.Finding()
-	old, now := both.Before, both.After
+	old, now := together.Compared()
 	if both.State == analysis.Alarm || old.Bad < meanwhileLeast || old.Share() < meanwhileShare*now.Share() {
 		return f
 	}
-	f.State = analysis.Quiet
+	f.State, old, now = analysis.Quiet, both.Before, both.After
 	f.Words += fmt.Sprintf("; old workers fare no better at the same time: %.2f %% of %d requests, new ones %.2f %% of %d",
 		100*old.Share(), old.Total, 100*now.Share(), now.Total)
 	return f

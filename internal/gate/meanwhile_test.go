@@ -1,16 +1,23 @@
 package gate
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"graft/internal/accesslog"
 	"graft/internal/analysis"
 )
 
 // withDays is traffic whose two days before had 5xx in one of a thousand requests.
 func withDays(names ...string) *traffic {
 	r := newTraffic(names...)
+	r.l = newLive(Config{History: daysBefore(r)}, r.now)
+	return r
+}
+
+func daysBefore(r *traffic) *History {
 	random := rand.New(rand.NewPCG(17, 18))
 	h := &History{Scopes: r.l.scopes, Errors: newErrorHistory(), Until: r.now}
 	for range h.Scopes.List {
@@ -26,8 +33,45 @@ func withDays(names ...string) *traffic {
 		}
 		h.Series[0].add(block, &c)
 	}
-	r.l = newLive(Config{History: h}, r.now)
-	return r
+	return h
+}
+
+// Where no log has $pid the generations are never compared: nothing is said of that, and the time before has all of α.
+func TestWithoutPIDAllOfAlphaGoesToTheTimeBefore(t *testing.T) {
+	r := newTraffic("/a/")
+	needed := map[bool]float64{}
+	for _, pid := range []bool{false, true} {
+		format := accesslog.Combined()
+		if pid {
+			var err error
+			if format, err = accesslog.Compile("$status $pid", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := daysBefore(r)
+		l := newLive(Config{History: h, Logs: Logs{Access: []AccessLog{{Path: "a.log", Formats: accesslog.Formats{format}}}}}, r.now)
+		l.learn(h, 0)
+		together := 0
+		for _, f := range l.comparisons[0].findings() {
+			if f.Test == analysis.Concurrent {
+				together++
+			}
+			if f.Test == analysis.Sequential && f.Signal == analysis.Errors5xx {
+				needed[pid] = f.Needed
+			}
+		}
+		if (together > 0) != pid {
+			t.Errorf("$pid %v: %d comparisons of the generations", pid, together)
+		}
+		saved := l.comparisons[0].save()
+		again := newComparison(l.scopes.List[0], true, 0.01, func(analysis.Signal) float64 { return 0 }, true)
+		if again.restore(saved); again.apart != pid {
+			t.Errorf("$pid %v: restored it is %v", pid, again.apart)
+		}
+	}
+	if math.Abs(needed[true]/needed[false]-2) > 1e-9 {
+		t.Errorf("evidence needed: %v", needed)
+	}
 }
 
 // An upstream fails one request in five, whoever asks it.

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -152,6 +153,27 @@ stream {
 		"error_log /var/log/site.log (nginx.conf:9): its level emerg hides crashes",
 	}, logs.Unobserved); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatAGateWillNotSeeIsForetold(t *testing.T) {
+	for name, c := range map[string]struct{ config, unseen, means string }{
+		"stderr":      {"error_log stderr;\nhttp { access_log /tmp/a.log; }", "error_log stderr", "no gate can pass"},
+		"a device":    {"error_log /dev/null;\nhttp { access_log /tmp/a.log; }", "/dev/null", "no gate can pass"},
+		"no requests": {"error_log /tmp/e.log;\nhttp { access_log off; }", "", "probes alone"},
+		"syslog":      {"error_log /tmp/e.log;\nhttp { access_log /tmp/a.log; access_log syslog:server=localhost; }", "syslog", ""},
+	} {
+		b := BlindTo(configured(t, c.config))
+		if b == nil {
+			t.Errorf("%s: nothing is said", name)
+			continue
+		}
+		if !strings.Contains(strings.Join(b.Unobserved, "\n"), c.unseen) || !strings.Contains(strings.Join(b.Means, "\n"), c.means) || (c.means == "") != (len(b.Means) == 0) {
+			t.Errorf("%s: %+v", name, b)
+		}
+	}
+	if b := BlindTo(configured(t, "error_log /tmp/e.log;\nhttp { access_log /tmp/a.log; server { access_log off; } }")); b != nil {
+		t.Errorf("where all is well: %+v", b)
 	}
 }
 

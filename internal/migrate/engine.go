@@ -24,6 +24,7 @@ const (
 	stepTurn  = "turn"
 	stepGate  = "gate"
 	stepHold  = "hold"
+	stepWait  = "wait"
 	stepEnd   = "end"
 	stepAsk   = "asked"
 	stepMeans = "options"
@@ -45,6 +46,7 @@ type Outcome struct {
 	Why         []string `json:"why,omitempty"`         // the gate's words
 	Untouched   bool     `json:"untouched,omitempty"`   // the binary was never replaced
 	Held        bool     `json:"held,omitempty"`        // a gate's deadline passed without enough evidence
+	Blind       bool     `json:"blind,omitempty"`       // it holds because no error log can be followed: time does not help
 	Interrupted bool     `json:"interrupted,omitempty"` // at a safe point
 	Remedy      string   `json:"remedy,omitempty"`      // the options that are left, where it halts
 	Return      bool     `json:"return,omitempty"`      // finished already: the way back is a migration of its own

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type openGate struct {
 	evidence analysis.Evidence
 	decision analysis.Decision
 	noted    analysis.Verdict // the last one in the journal
+	waits    string           // what it waits for though it has time or has passed; the journal has it
 	passed   bool             // for good: what follows is under way
 	held     bool             // its time is over, and it has not passed
 }
@@ -69,7 +71,7 @@ func (g *openGate) told(s gateStates) Gate {
 	evidence.Findings = nil // the decision has them, in order
 	return Gate{
 		Verdict: g.decision.Verdict, Why: append([]string{}, g.decision.Why...), Evidence: &evidence, Warned: g.decision.Warned,
-		Watched: state.Watched, Length: g.policy.MinDuration + state.Extended, Paused: s.Paused, Rest: g.rest.why, Findings: g.decision.Findings,
+		Watched: state.Watched, Length: g.policy.MinDuration + state.Extended, Paused: s.Paused, Rest: g.rest.why, Waits: g.waits, Findings: g.decision.Findings,
 	}
 }
 
@@ -91,7 +93,7 @@ func (e *Engine) judge() (analysis.Verdict, *Outcome, error) {
 	d := g.decision
 	switch {
 	case d.Verdict == analysis.Fail && r.lenient && !d.Hard:
-		return analysis.Inconclusive, nil, e.noteOnce(d, "it does not act now: "+r.why)
+		return analysis.Inconclusive, nil, errors.Join(e.noteOnce(d, "it does not act now: "+r.why), e.noteWait(r.why))
 	case d.Verdict == analysis.Fail:
 		if err := e.noteGate(d.Verdict, d.Why); err != nil {
 			return d.Verdict, nil, err
@@ -101,13 +103,13 @@ func (e *Engine) judge() (analysis.Verdict, *Outcome, error) {
 		e.forced = false
 		return e.pass(append([]string{"passed by hand"}, d.Why...))
 	case r.why != "":
-		return analysis.Inconclusive, nil, e.noteOnce(d, "")
+		return analysis.Inconclusive, nil, errors.Join(e.noteOnce(d, ""), e.noteWait(r.why))
 	case d.Verdict == analysis.Pass && !e.mayEnd(now):
-		return analysis.Inconclusive, nil, e.noteOnce(d, "the old master is ended only "+windows(e.finishing)+", as the policy says")
+		return e.waitToEnd(d, now)
 	case d.Verdict == analysis.Pass:
 		return e.pass(d.Why)
 	case !g.over(state):
-		return d.Verdict, nil, e.noteOnce(d, "")
+		return d.Verdict, nil, errors.Join(e.noteOnce(d, ""), e.noteWait(""))
 	}
 	return e.timeOver(d, now)
 }
@@ -126,7 +128,7 @@ func (e *Engine) timeOver(d analysis.Decision, now time.Time) (analysis.Verdict,
 	case end == policy.Proceed && e.mayEnd(now):
 		return e.pass(append(append([]string{}, d.Why...), "proceeding all the same, as asked"))
 	case end == policy.Proceed:
-		return analysis.Inconclusive, nil, e.noteOnce(d, "the old master is ended only "+windows(e.finishing)+", as the policy says")
+		return e.waitToEnd(d, now)
 	case end == policy.GiveUp:
 		if err := e.noteGate(d.Verdict, d.Why); err != nil {
 			return d.Verdict, nil, err
@@ -139,7 +141,7 @@ func (e *Engine) timeOver(d analysis.Decision, now time.Time) (analysis.Verdict,
 	if err := e.noteGate(d.Verdict, d.Why); err != nil {
 		return d.Verdict, nil, err
 	}
-	o := &Outcome{Phase: e.phase, Held: true, Reason: what, Why: d.Why}
+	o := &Outcome{Phase: e.phase, Held: true, Blind: !e.gate.evidence.ErrorLogged, Reason: what, Why: d.Why}
 	if err := e.note("", stepHold, journal.Observed, o); err != nil || e.opts.Stay {
 		return d.Verdict, nil, err
 	}
@@ -156,6 +158,28 @@ func (e *Engine) pass(why []string) (analysis.Verdict, *Outcome, error) {
 // ended at certain times only.
 func (e *Engine) mayEnd(now time.Time) bool {
 	return e.phase != Parked || len(e.finishing) == 0 || e.finishing.Covers(now)
+}
+
+// waitToEnd waits for a time at which the policy lets the old master end.
+func (e *Engine) waitToEnd(d analysis.Decision, now time.Time) (analysis.Verdict, *Outcome, error) {
+	only := "the old master is ended only " + windows(e.finishing) + ", as the policy says"
+	next := "there is no such time any more: graft finish ends it by hand"
+	if at, ok := e.finishing.Next(now); ok {
+		next = "next at " + at.Local().Format(time.DateTime)
+	}
+	return analysis.Inconclusive, nil, errors.Join(e.noteOnce(d, only), e.noteWait(only+"; "+next))
+}
+
+// noteWait records what the gate waits for, when it becomes something else.
+func (e *Engine) noteWait(why string) error {
+	if why == e.gate.waits {
+		return nil
+	}
+	e.gate.waits = why
+	if why == "" {
+		return nil
+	}
+	return e.note("", stepWait, journal.Observed, map[string]string{"reason": why})
 }
 
 func windows(c analysis.Calendar) string {

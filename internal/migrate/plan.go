@@ -37,6 +37,8 @@ type Plan struct {
 	Returns     string            `json:"returns,omitempty"` // the finished migration that this one takes back
 	// WithoutPID are log formats that do not tell the old workers' requests from the new ones'.
 	WithoutPID []gate.WithoutPID `json:"without_pid,omitempty"`
+	// Blind is what the gates will not see of the logs, and what follows; nil: nothing.
+	Blind *gate.Blind `json:"blind,omitempty"`
 	// Guard keeps the package manager from the file; nil if no package owns it.
 	Guard *pkgmanager.Guard `json:"package_guard,omitempty"`
 }
@@ -141,7 +143,7 @@ func NewPlan(pfs procfs.FS, i nginx.Instance, a artifact.Artifact, checks []pref
 	if i.Supervisor.Kind == "systemd" {
 		p.Old.Unit = i.Supervisor.Unit
 	}
-	p.WithoutPID = gate.NeedsPID(i)
+	p.WithoutPID, p.Blind = gate.NeedsPID(i), gate.BlindTo(i)
 	p.Facts = facts(boot, i, p.Old.Binary, p.Target)
 	p.Fingerprint = fingerprint(p.Facts)
 	p.Steps = steps(p)

@@ -46,7 +46,8 @@ type Gate struct {
 	Watched  time.Duration      `json:"watched_ns,omitempty"` // of this gate's Length
 	Length   time.Duration      `json:"length_ns,omitempty"`
 	Paused   *Pause             `json:"paused,omitempty"`
-	Rest     string             `json:"rest,omitempty"` // why the clock stands: a pause, a blackout
+	Rest     string             `json:"rest,omitempty"`  // why the clock stands: a pause, a blackout
+	Waits    string             `json:"waits,omitempty"` // what it waits for: the same, or a time at which the old master may end
 }
 
 // Look tells where a migration stands, from the host and the journal, without changing anything.

@@ -91,6 +91,12 @@ func (w Window) problem() string {
 	if w.Date != "" && len(w.Days) > 0 {
 		return "it has both date and days: leave one out"
 	}
+	if w.From == dayEnd {
+		return "from: 24:00 is the end of a day: want a time before it"
+	}
+	if w.From == w.To && w.From != 0 {
+		return fmt.Sprintf("from and to are both %s: want two times, or from: 00:00 and to: 24:00 for whole days", analysis.TimeOfDay(w.From))
+	}
 	if _, err := w.location(); err != nil {
 		return fmt.Sprintf("zone %q: %v; want a name as Europe/Berlin, local for this host's, or none for UTC", w.Zone, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -60,7 +61,18 @@ func Parse(name string, data []byte) (Policy, error) {
 	if err := yaml.NewDecoder(bytes.NewReader(nil), yaml.Strict()).DecodeFromNode(body, &p); err != nil {
 		return Policy{}, located(name, err)
 	}
-	if wrong := p.problem(); wrong != nil {
+	for _, windows := range [][]Window{p.Blackout, p.FinishOnly} {
+		for i, w := range windows {
+			if w.From == 0 && w.To == 0 { // without times: whole days
+				windows[i].To = dayEnd
+			}
+		}
+	}
+	wrong := p.problem()
+	if wrong == nil {
+		wrong = p.never(time.Now())
+	}
+	if wrong != nil {
 		return Policy{}, pointed(name, body, wrong)
 	}
 	return p, nil

@@ -90,13 +90,15 @@ func (d *Date) UnmarshalText(text []byte) error {
 // TimeOfDay is a time as 02:30.
 type TimeOfDay analysis.TimeOfDay
 
+const dayEnd TimeOfDay = 24 * 60
+
 // MarshalText writes it.
 func (t TimeOfDay) MarshalText() ([]byte, error) { return []byte(analysis.TimeOfDay(t).String()), nil }
 
 // UnmarshalText reads it. 24:00 is the day's end.
 func (t *TimeOfDay) UnmarshalText(text []byte) error {
 	if string(text) == "24:00" {
-		*t = 0
+		*t = dayEnd
 		return nil
 	}
 	at, err := time.Parse("15:04", string(text))
