@@ -87,7 +87,11 @@ func (a *app) analyze(ctx context.Context, flags analyzeFlags, args []string) er
 	case analysis.Fail, analysis.Degraded:
 		return &Error{CodeChanges, errors.New("after is worse than before"), ""}
 	}
-	return &Error{CodeInconclusive, errors.New("there is no saying whether after is worse"), "more logs of both periods tell more"}
+	hint := r.ShortBefore()
+	if hint == "" {
+		hint = "more logs of both periods tell more"
+	}
+	return &Error{CodeInconclusive, errors.New("there is no saying whether after is worse"), hint}
 }
 
 // analyzed reads the logs and makes the report.

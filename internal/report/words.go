@@ -58,6 +58,17 @@ func factor(before, after float64) string {
 	return fmt.Sprintf("%+.1f %%", 100*(after/before-1))
 }
 
+// lasting is a duration as people say it.
+func lasting(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 2*time.Hour-time.Minute/2:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	}
+	return fmt.Sprintf("%.3g h", math.Round(10*d.Hours())/10)
+}
+
 func bytesWords(n float64) string {
 	for _, unit := range []string{"B", "kB", "MB", "GB", "TB"} {
 		if n < 1000 || unit == "TB" {
