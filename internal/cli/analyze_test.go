@@ -174,6 +174,21 @@ func TestAnalyzeNamesAShortTimeBefore(t *testing.T) {
 	}
 }
 
+func TestAnalyzeSaysWhatIsOddOnce(t *testing.T) {
+	log := file(t, "access.log", append(logOf(monday, 1, 5, " 0.010 0.009"), "10.0"...))
+	analyze(t, nil, "--error-log", log, log).wants(t, 2, "no log is named", "--error-log takes all files up to the next flag", "after --")
+	analyze(t, nil, "--after", "2026-11-23T06:30:00Z", "--error-log", log, log).wants(t, 2, "--error-log takes all files")
+	r := analyze(t, nil, "--before", log, "--after", log)
+	r.wants(t, 0, log+" is of both periods", "1 file ends within a line")
+	if n := strings.Count(r.stdout+r.stderr, "the lines fit the format"); n != 1 {
+		t.Errorf("the format is told %d times: %s", n, r)
+	}
+	other := file(t, "other.log", logOf(monday, 1, 5, " 0.010 0.009"))
+	if r := analyze(t, nil, "--before", log, "--after", other); strings.Contains(r.stdout, "of both periods") {
+		t.Errorf("two files are held for one: %s", r)
+	}
+}
+
 func TestAnalyzeReadsPipes(t *testing.T) {
 	data := logOf(monday, 1, 5, ` 0.010 "-"`)
 	args := []string{"-", "-o", "json", "--log-format", `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_time "$upstream_response_time"`}
