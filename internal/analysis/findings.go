@@ -25,8 +25,8 @@ func (m *Monitor) sequential() Finding {
 		Before: m.level.Count, After: m.seen, Evidence: wealth, Needed: m.needed(),
 		Power: power(visible, time.Duration(m.blocks)*Block),
 	}
-	f.Words = fmt.Sprintf("%s: %s since %s, %s at these times of the day before; e-value %s of %s needed%s",
-		m.what(), told(m.seen), m.since(), percent(m.expectedShare()), short(wealth), short(m.needed()), m.reserve())
+	f.Words = fmt.Sprintf("%s: %s since %s, %s; e-value %s of %s needed%s",
+		m.what(), told(m.seen), m.since(), m.before(), short(wealth), short(m.needed()), m.reserve())
 	return f
 }
 
@@ -67,6 +67,14 @@ func (m *Monitor) expectedShare() float64 {
 		return m.level.Count.Share()
 	}
 	return m.expected / m.allowance() / m.requests
+}
+
+// before is what the baseline had; one of less than a day knows no times of the day.
+func (m *Monitor) before() string {
+	if m.level.Span < daySeconds {
+		return percent(m.level.Count.Share()) + " before"
+	}
+	return percent(m.expectedShare()) + " at these times of the day before"
 }
 
 // reserve is what else has to be said.

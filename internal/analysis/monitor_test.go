@@ -85,6 +85,23 @@ func TestAMonitorFindsRisesAndNothingElse(t *testing.T) {
 	}
 }
 
+// The hours before are not called the same times of the day, and their share is the one that was seen.
+func TestAShortBaselineKnowsNoTimesOfTheDay(t *testing.T) {
+	const words = "at these times of the day before"
+	for blocks, whole := range map[int]bool{2 * 360: false, twoDays: true} {
+		past := make([]Count, blocks)
+		for i := range past {
+			past[i] = Count{Bad: 5, Total: 1000}
+		}
+		m := NewMonitor(baselineOf(past), MonitorOptions{Signal: Errors5xx})
+		m.Add(start.Add(12*time.Hour), Count{Bad: 5, Total: 1000})
+		got := findingOf(m, Sequential).Words
+		if strings.Contains(got, words) != whole || !whole && !strings.Contains(got, ", 0.50 % before;") {
+			t.Errorf("of %d blocks: %s", blocks, got)
+		}
+	}
+}
+
 // Noise that became rougher makes A bet less, and a rise does not.
 func TestRougherNoiseIsToldFromARise(t *testing.T) {
 	past := baselineOf(rough(1, twoDays, 1000, 0.001, 0.3))

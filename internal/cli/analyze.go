@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -64,6 +65,9 @@ func (a *app) analyze(ctx context.Context, flags analyzeFlags, args []string) er
 		return failf(CodeUsage, "", "--margin %g: want a factor of 1 or more", flags.margin)
 	}
 	asked, err := toPeriods(args, flags.before, flags.after)
+	if errors.Is(err, errNoLog) && len(flags.errorLogs) > 1 {
+		return failf(CodeUsage, "--error-log takes all files up to the next flag: name the access logs before it, or after --", "%w", errNoLog)
+	}
 	if err != nil {
 		return err
 	}
@@ -87,7 +91,11 @@ func (a *app) analyze(ctx context.Context, flags analyzeFlags, args []string) er
 	case analysis.Fail, analysis.Degraded:
 		return &Error{CodeChanges, errors.New("after is worse than before"), ""}
 	}
-	return &Error{CodeInconclusive, errors.New("there is no saying whether after is worse"), "more logs of both periods tell more"}
+	hint := r.ShortBefore()
+	if hint == "" {
+		hint = "more logs of both periods tell more"
+	}
+	return &Error{CodeInconclusive, errors.New("there is no saying whether after is worse"), hint}
 }
 
 // analyzed reads the logs and makes the report.
@@ -109,6 +117,9 @@ func (a *app) analyzed(ctx context.Context, flags analyzeFlags, asked periods, e
 			return nil, err
 		}
 		for _, f := range formats {
+			if flags.guessed() && f.name != "combined" && !slices.Contains(options.Formats, f.String()) {
+				a.say("the lines fit the format %s: %s", f.name, f.text)
+			}
 			options.Formats = appendNew(options.Formats, f.String())
 		}
 		read, reading, err := reader.read(ctx, files[i], sides, formats)
@@ -121,6 +132,10 @@ func (a *app) analyzed(ctx context.Context, flags analyzeFlags, asked periods, e
 		}
 		counts = append(counts, read...)
 		options.Readings = append(options.Readings, reading)
+	}
+	if both := inBoth(asked); both != "" {
+		last := &options.Readings[len(options.Readings)-1]
+		last.Notes = append(last.Notes, both+" is of both periods: it is compared with itself")
 	}
 	inputs := make([]*report.Input, len(counts))
 	spans := make([]stretch, len(counts))
@@ -146,6 +161,25 @@ func (a *app) analyzed(ctx context.Context, flags analyzeFlags, asked periods, e
 	return report.New(options, inputs...), nil
 }
 
+// inBoth is a file that both periods have whole; "" if there is none.
+func inBoth(asked periods) string {
+	if asked.files != nil || len(asked.sides) != 2 || asked.sides[0].bounded() || asked.sides[1].bounded() {
+		return ""
+	}
+	for _, b := range asked.sides[0].files {
+		before, err := os.Stat(b)
+		if err != nil {
+			continue
+		}
+		for _, a := range asked.sides[1].files {
+			if after, err := os.Stat(a); err == nil && os.SameFile(before, after) {
+				return a
+			}
+		}
+	}
+	return ""
+}
+
 func appendNew(list []string, s string) []string {
 	for _, have := range list {
 		if have == s {
@@ -162,7 +196,7 @@ func sample(r report.Reading) string {
 	return report.Printable(r.Samples[0], 300)
 }
 
-// formats are those to read the files with, and says so where that was a guess.
+// formats are those to read the files with.
 func (a *app) formats(reader *accessReader, ff formatFlags, files []string) ([]logFormat, error) {
 	asked, err := ff.of(files)
 	if err != nil {
@@ -175,9 +209,6 @@ func (a *app) formats(reader *accessReader, ff formatFlags, files []string) ([]l
 	chosen, err := choose(asked, firstLines(heads))
 	if err != nil {
 		return nil, err
-	}
-	if len(asked) == 0 && chosen[0].name != "combined" {
-		a.say("the lines fit the format %s: %s", chosen[0].name, chosen[0].text)
 	}
 	return chosen, foreign(chosen, heads)
 }

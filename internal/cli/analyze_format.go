@@ -61,6 +61,9 @@ type formatFlags struct {
 	conf    string   // --conf
 }
 
+// guessed tells whether no format is named.
+func (ff formatFlags) guessed() bool { return len(ff.formats) == 0 && ff.conf == "" }
+
 // compile makes a format ready.
 func (f logFormat) compile() (logFormat, error) {
 	compiled, err := accesslog.Compile(f.text, f.escape)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,6 +65,8 @@ func spreadLists(args []string) []string {
 
 const stdin = "-"
 
+var errNoLog = errors.New("no log is named")
+
 // toPeriods makes sense of the arguments and the values of --before and --after: of times the files are common,
 // of files each side has its own.
 func toPeriods(args, before, after []string) (periods, error) {
@@ -95,7 +98,7 @@ func toPeriods(args, before, after []string) (periods, error) {
 	}
 	switch {
 	case len(common) == 0:
-		return periods{}, failf(CodeUsage, "graft analyze FILE…, - is stdin", "no log is named")
+		return periods{}, failf(CodeUsage, "graft analyze FILE…, - is stdin", "%w", errNoLog)
 	case !b.bounded() && !a.bounded() && len(before)+len(after) > 0:
 		return periods{}, failf(CodeUsage, usage, "only one of the periods has files, and the other no time")
 	case !b.bounded() && !a.bounded():

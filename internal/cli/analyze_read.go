@@ -211,7 +211,10 @@ func (ar *accessReader) read(ctx context.Context, files []string, sides []side, 
 		for _, s := range stats.Samples {
 			result.Samples = append(result.Samples, s.File+": "+s.Line)
 		}
-		if stats.Unfinished > 0 {
+		switch {
+		case stats.Unfinished == 1:
+			result.Notes = append(result.Notes, "1 file ends within a line, which was left out")
+		case stats.Unfinished > 1:
 			result.Notes = append(result.Notes, fmt.Sprintf("%d files end within a line, which was left out", stats.Unfinished))
 		}
 		if err != nil {

@@ -154,6 +154,41 @@ func TestAnalyzePartsOneLogAtATime(t *testing.T) {
 	}
 }
 
+// What two hours before cannot tell is said of them, and not of the logs in general.
+func TestAnalyzeNamesAShortTimeBefore(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var b bytes.Buffer
+	for second := range 2*3600 + 600 {
+		status := 200
+		if random.IntN(1000) < 3 {
+			status = 502
+		}
+		fmt.Fprintf(&b, "10.0.0.1 - - [%s] \"GET / HTTP/1.1\" %d 512 \"-\" \"agent\"\n",
+			monday.Add(time.Duration(second)*time.Second).Format("02/Jan/2006:15:04:05 -0700"), status)
+	}
+	log := file(t, "access.log", b.Bytes())
+	r := analyze(t, nil, "--after", "2026-11-23T08:00:00Z", log, "--detailed-exitcode")
+	r.wants(t, 9, "inconclusive", "the time before is 2 h: with two days of it")
+	if all := r.stdout + r.stderr; strings.Contains(all, "of the day before") || strings.Contains(all, "more logs of both periods") {
+		t.Errorf("%s", r)
+	}
+}
+
+func TestAnalyzeSaysWhatIsOddOnce(t *testing.T) {
+	log := file(t, "access.log", append(logOf(monday, 1, 5, " 0.010 0.009"), "10.0"...))
+	analyze(t, nil, "--error-log", log, log).wants(t, 2, "no log is named", "--error-log takes all files up to the next flag", "after --")
+	analyze(t, nil, "--after", "2026-11-23T06:30:00Z", "--error-log", log, log).wants(t, 2, "--error-log takes all files")
+	r := analyze(t, nil, "--before", log, "--after", log)
+	r.wants(t, 0, log+" is of both periods", "1 file ends within a line")
+	if n := strings.Count(r.stdout+r.stderr, "the lines fit the format"); n != 1 {
+		t.Errorf("the format is told %d times: %s", n, r)
+	}
+	other := file(t, "other.log", logOf(monday, 1, 5, " 0.010 0.009"))
+	if r := analyze(t, nil, "--before", log, "--after", other); strings.Contains(r.stdout, "of both periods") {
+		t.Errorf("two files are held for one: %s", r)
+	}
+}
+
 func TestAnalyzeReadsPipes(t *testing.T) {
 	data := logOf(monday, 1, 5, ` 0.010 "-"`)
 	args := []string{"-", "-o", "json", "--log-format", `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_time "$upstream_response_time"`}

@@ -48,6 +48,24 @@ func (r *Report) judge(old, now *Input, o Options) {
 	r.Findings = append(r.Findings, old.Errors.against(now.Errors, r.Periods[0].span(), r.Periods[1].span())...)
 	verdict, why := conclude(r.Findings)
 	r.Verdict, r.Why = &verdict, why
+	if short := r.ShortBefore(); short != "" && verdict == analysis.Inconclusive {
+		r.Why = append(r.Why, short)
+	}
+}
+
+// longBefore is how much time before it takes to know what is usual.
+const longBefore = 48 * time.Hour
+
+// ShortBefore tells how short the time before is, where that is what a test lacks; "" if it is not.
+func (r *Report) ShortBefore() string {
+	if len(r.Periods) < 2 || r.Concurrent || r.Periods[0].From.IsZero() {
+		return ""
+	}
+	span := r.Periods[0].span()
+	if span >= longBefore-time.Minute {
+		return ""
+	}
+	return fmt.Sprintf("the time before is %s: with two days of it, a rise is found far sooner, and a smaller one", lasting(span))
 }
 
 func orElse(x, usual float64) float64 {

@@ -100,6 +100,19 @@ func TestPeriodsAreToldToTheSecond(t *testing.T) {
 	}
 }
 
+func TestNumbersInWords(t *testing.T) {
+	for want, ratio := range map[string]float64{"×2,800": 2793, "×11": 11.2, "×2.5": 2.5, "×0.096": 0.0960, "×0.000012": 0.0000123, "×120": 123, "+10.0 %": 1.1} {
+		if got := factor(1, ratio); got != want {
+			t.Errorf("%g: %s, want %s", ratio, got, want)
+		}
+	}
+	for want, n := range map[string]int64{"1 request": 1, "0 requests": 0, "1,200 requests": 1200} {
+		if got := counted(n, "request"); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 func TestAWorsePeriodFailsAndNamesWhatGotWorse(t *testing.T) {
 	r := worse()
 	if r.Verdict == nil || *r.Verdict != analysis.Fail || r.Concurrent {

@@ -75,7 +75,7 @@ func (r *Report) Text(w io.Writer, columns int) {
 		fmt.Fprintf(w, "%-7s %s\n", p.Name, when)
 	}
 	for _, read := range r.Readings {
-		fmt.Fprintf(w, "%-7s %s: %s lines\n", "read", Printable(files(read.Files), max(20, columns-35)), thousands(read.Lines))
+		fmt.Fprintf(w, "%-7s %s: %s\n", "read", Printable(files(read.Files), max(20, columns-35)), counted(read.Lines, "line"))
 		for _, note := range read.Notes {
 			hang(w, "        ", note, columns)
 		}
@@ -94,7 +94,7 @@ func (r *Report) Text(w io.Writer, columns int) {
 	r.textErrors(w, two, columns)
 	for _, p := range r.Periods {
 		if p.Untimed > 0 {
-			fmt.Fprintf(w, "\n%s: the format tells no time of %s requests: they are counted, and in no plot and no test\n", p.Name, thousands(p.Untimed))
+			fmt.Fprintf(w, "\n%s: the format tells no time of %s: counted, and in no plot and no test\n", p.Name, counted(p.Untimed, "request"))
 		}
 	}
 	for _, read := range r.Readings {
@@ -171,14 +171,14 @@ func textGroupList(w io.Writer, title string, list []Group, two bool, columns in
 		}
 		name := Printable(g.Name, max(20, columns-70))
 		if two {
-			fmt.Fprintf(w, "  %s: %s (%s → %s requests)\n", name, g.Changed, thousands(g.Before.Requests), thousands(g.After.Requests))
+			fmt.Fprintf(w, "  %s: %s (%s → %s)\n", name, g.Changed, thousands(g.Before.Requests), counted(g.After.Requests, "request"))
 			continue
 		}
 		p95 := ""
 		if g.After.P95 > 0 {
 			p95 = ", p95 " + millis(g.After.P95)
 		}
-		fmt.Fprintf(w, "  %s: %s requests, 5xx %s%s\n", name, thousands(g.After.Requests), percent(g.After.Share), p95)
+		fmt.Fprintf(w, "  %s: %s, 5xx %s%s\n", name, counted(g.After.Requests, "request"), percent(g.After.Share), p95)
 	}
 }
 

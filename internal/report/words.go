@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,6 +19,14 @@ func thousands(n int64) string {
 		b.WriteRune(d)
 	}
 	return b.String()
+}
+
+// counted is so many of something whose plural ends in s.
+func counted(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return thousands(n) + " " + one + "s"
 }
 
 func percent(share float64) string {
@@ -53,9 +62,24 @@ func factor(before, after float64) string {
 		return "gone"
 	}
 	if ratio := after / before; ratio >= 2 || ratio <= 0.5 {
-		return fmt.Sprintf("×%.2g", ratio)
+		rounded, _ := strconv.ParseFloat(fmt.Sprintf("%.2g", ratio), 64)
+		if rounded >= 100 && rounded < 1e15 {
+			return "×" + thousands(int64(rounded))
+		}
+		return "×" + strconv.FormatFloat(rounded, 'f', -1, 64)
 	}
 	return fmt.Sprintf("%+.1f %%", 100*(after/before-1))
+}
+
+// lasting is a duration as people say it.
+func lasting(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 2*time.Hour-time.Minute/2:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	}
+	return fmt.Sprintf("%.3g h", math.Round(10*d.Hours())/10)
 }
 
 func bytesWords(n float64) string {
