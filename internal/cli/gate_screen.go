@@ -15,7 +15,7 @@ const fewFindings = 8
 // showGate shows what a gate says: the verdict with its reasons, how far it has come, and what each test
 // says.
 func (a *app) showGate(w io.Writer, g migrate.Gate) {
-	if len(g.Why) == 0 {
+	if len(g.Why) == 0 && g.Length == 0 {
 		return
 	}
 	s := newScreen(w)
@@ -41,6 +41,9 @@ func progress(g migrate.Gate) string {
 		return ""
 	}
 	text := fmt.Sprintf(", watched for %s of %s", g.Watched.Round(time.Second), g.Length.Round(time.Second))
+	if g.Extended > 0 {
+		text += fmt.Sprintf(" (%s added by hand)", g.Extended.Round(time.Second))
+	}
 	if left := g.Length - g.Watched; left > 0 {
 		text += fmt.Sprintf(", %s to go", left.Round(time.Second))
 	}

@@ -88,6 +88,12 @@ func TestWhatWasWatchedOutlivesTheWatcher(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	words := strings.Join(strings.Fields(h.must(0, "status").stdout), " ")
+	for _, want := range []string{"of 2h0m0s", "watched for", "(1h0m0s added by hand)", "its clock stands: no graft is at work on it; paused since", "work on the upstream"} {
+		if !strings.Contains(words, want) {
+			t.Errorf("%q is not told: %s", want, words)
+		}
+	}
 	if r := h.must(1, "watch", "pause", "--reason", "x"); !strings.Contains(r.stderr, "graft resume") {
 		t.Errorf("%s", r)
 	}

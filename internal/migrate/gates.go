@@ -32,6 +32,7 @@ type gateStates struct {
 // gateState is what is known of one phase's gate.
 type gateState struct {
 	Watched  time.Duration   `json:"watched_ns"`            // pauses and blackouts left out
+	Length   time.Duration   `json:"length_ns,omitempty"`   // as the policy has it
 	Extended time.Duration   `json:"extended_ns,omitempty"` // by hand
 	Steady   analysis.Steady `json:"steady"`
 }

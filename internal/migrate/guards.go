@@ -255,6 +255,7 @@ func LookGuarded(ctx context.Context, fs procfs.FS, rec Record) (Status, error) 
 		return Status{}, err
 	}
 	s := status(rec, seen)
+	s.recall(rec)
 	intent := memory(rec.Events)
 	if !seen.guarded() || !intent.Verified {
 		return s, nil

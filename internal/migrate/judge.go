@@ -71,7 +71,7 @@ func (g *openGate) told(s gateStates) Gate {
 	evidence.Findings = nil // the decision has them, in order
 	return Gate{
 		Verdict: g.decision.Verdict, Why: append([]string{}, g.decision.Why...), Evidence: &evidence, Warned: g.decision.Warned,
-		Watched: state.Watched, Length: g.policy.MinDuration + state.Extended, Paused: s.Paused, Rest: g.rest.why, Waits: g.waits, Findings: g.decision.Findings,
+		Watched: state.Watched, Length: g.policy.MinDuration + state.Extended, Extended: state.Extended, Paused: s.Paused, Rest: g.rest.why, Waits: g.waits, Findings: g.decision.Findings,
 	}
 }
 

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -45,6 +46,7 @@ type Gate struct {
 	Findings []analysis.Finding `json:"findings,omitempty"`   // the worst first
 	Watched  time.Duration      `json:"watched_ns,omitempty"` // of this gate's Length
 	Length   time.Duration      `json:"length_ns,omitempty"`
+	Extended time.Duration      `json:"extended_ns,omitempty"` // the part of Length that was added by hand
 	Paused   *Pause             `json:"paused,omitempty"`
 	Rest     string             `json:"rest,omitempty"`  // why the clock stands: a pause, a blackout
 	Waits    string             `json:"waits,omitempty"` // what it waits for: the same, or a time at which the old master may end
@@ -56,7 +58,34 @@ func Look(fs procfs.FS, rec Record) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	return status(rec, seen), nil
+	s := status(rec, seen)
+	s.recall(rec)
+	return s, nil
+}
+
+// recall adds what is kept of the phase's gate: no graft is at work on it, so that its clock stands.
+func (s *Status) recall(rec Record) {
+	if s.Phase.Terminal() {
+		return
+	}
+	gates, err := readGates(filepath.Join(rec.Dir, gatesFile))
+	if err != nil {
+		s.Gate.Why = append(s.Gate.Why, err.Error())
+		return
+	}
+	state := gates.Phases[s.Phase]
+	if state == nil {
+		return
+	}
+	g := &s.Gate
+	g.Watched, g.Extended, g.Paused = state.Watched, state.Extended, gates.Paused
+	if state.Length > 0 {
+		g.Length = state.Length + state.Extended
+	}
+	g.Rest, g.Waits = "no graft is at work on it", ""
+	if gates.Paused != nil {
+		g.Rest += "; " + gates.Paused.String()
+	}
 }
 
 func status(rec Record, seen Seen) Status {

@@ -84,6 +84,7 @@ func (e *Engine) watch(ctx context.Context, seen Seen) error {
 		return err
 	}
 	p, length, state := e.opts.Policy, e.opts.length(e.phase), e.gates.of(e.phase)
+	state.Length = length
 	// Each of the two gates has half of the false alarms that are allowed.
 	w, err := gate.Start(context.WithoutCancel(ctx), gate.Config{
 		FS: e.fs, OldMaster: seen.Old.Process, NewMaster: seen.New.Process, Logs: e.logs, Before: b.Requests,
