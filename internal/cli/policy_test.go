@@ -117,7 +117,7 @@ func TestAProbeThatFailsBeforeTheSwapEndsApplyBeforeAnythingIsChanged(t *testing
 func TestAProbeThatFailsIsNoReasonNotToResume(t *testing.T) {
 	h := newHost(t, nginxtest.Options{})
 	target := nginxtest.Release(t, "1.26.3").Path
-	h.killed("before-rename-swap", h.sha256(h.inst.Exe), h.sha256(target), with("apply", h.plan(target))...)
+	h.killed("before-rename-placement", h.sha256(h.inst.Exe), h.sha256(target), with("apply", h.plan(target))...)
 	r := h.must(0, with("resume", "--probe", "tcp://127.0.0.1:1")...)
 	if !strings.Contains(r.stderr, "tcp://127.0.0.1:1 is not probed: it did not answer before either (refused: ") {
 		t.Errorf("%s", r)
