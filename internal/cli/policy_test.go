@@ -115,7 +115,7 @@ func TestAProbeThatFailsBeforeTheSwapEndsApplyBeforeAnythingIsChanged(t *testing
 		"not as expected": {[]string{"--policy", file}, "GET " + url + " does not answer as expected: 200, expected 299; correct it, or leave it out"},
 		"no answer":       {[]string{"--probe", "tcp://127.0.0.1:1"}, "tcp://127.0.0.1:1 does not answer: refused: "},
 	} {
-		r := h.must(1, append([]string{"apply", plan, "--no-rehearsal"}, c.args...)...)
+		r := h.must(1, with(append([]string{"apply", plan}, c.args...)...)...)
 		if !strings.Contains(r.stderr, c.want) || !strings.Contains(r.stderr, "nothing was changed on the host") {
 			t.Errorf("%s: %s", name, r)
 		}
@@ -123,6 +123,18 @@ func TestAProbeThatFailsBeforeTheSwapEndsApplyBeforeAnythingIsChanged(t *testing
 			t.Errorf("%s: something was changed: %s", name, r)
 		}
 	}
+}
+
+// What has begun is gone on with: then it is told that nothing can be seen by that probe.
+func TestAProbeThatFailsIsNoReasonNotToResume(t *testing.T) {
+	h := newHost(t, nginxtest.Options{})
+	target := nginxtest.Release(t, "1.26.3").Path
+	h.killed("before-rename-placement", h.sha256(h.inst.Exe), h.sha256(target), with("apply", h.plan(target))...)
+	r := h.must(0, with("resume", "--probe", "tcp://127.0.0.1:1")...)
+	if !strings.Contains(r.stderr, "tcp://127.0.0.1:1 is not probed: it did not answer before either (refused: ") {
+		t.Errorf("%s", r)
+	}
+	h.phase("finished")
 }
 
 // What graft chose itself is only left out, and apply and status say so.
