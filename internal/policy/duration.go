@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -34,23 +35,43 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // ParseDuration reads what time.ParseDuration does, and whole days: 2d, 1d12h.
 func ParseDuration(text string) (time.Duration, error) {
-	days, rest, found := strings.Cut(text, "d")
+	const longest = 20_000 // days
+	positive, negative := strings.CutPrefix(text, "-")
+	days, rest, found := strings.Cut(positive, "d")
 	if !found {
-		days, rest = "0", text
+		days, rest = "0", positive
 	}
-	n, err := strconv.ParseUint(days, 10, 15)
-	if err != nil {
+	n, dayErr := strconv.ParseUint(days, 10, 64)
+	var d time.Duration
+	var err error
+	if rest != "" || !found {
+		d, err = time.ParseDuration(rest)
+	}
+	long := errors.Is(dayErr, strconv.ErrRange) || dayErr == nil && n > longest || err != nil && tooLong(rest)
+	switch {
+	case dayErr != nil && !long, err != nil && !long, d < 0:
 		return 0, fmt.Errorf("%q is no duration: want one as 90s, 5m, 36h or 2d", text)
+	case negative:
+		return 0, fmt.Errorf("%s is negative: want a duration as 90s, 5m, 36h or 2d", text)
+	case long || d > longest*24*time.Hour:
+		return 0, fmt.Errorf("%s is too long: want a duration as 90s, 5m, 36h or 2d", text)
 	}
-	total := time.Duration(n) * 24 * time.Hour
-	if rest == "" && found {
-		return total, nil
+	return time.Duration(n)*24*time.Hour + d, nil
+}
+
+// tooLong tells whether a text would be a duration if its numbers were small.
+func tooLong(text string) bool {
+	var small strings.Builder
+	for i, c := range text {
+		digit := c >= '0' && c <= '9'
+		if !digit {
+			small.WriteRune(c)
+		} else if i == 0 || text[i-1] < '0' || text[i-1] > '9' {
+			small.WriteByte('1')
+		}
 	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is no duration: want one as 90s, 5m, 36h or 2d", text)
-	}
-	return total + d, nil
+	_, err := time.ParseDuration(small.String())
+	return err == nil
 }
 
 // shortened leaves out the zeros that a time.Duration is written with: 24h0m0s.

@@ -45,7 +45,7 @@ func Load(path string) (Policy, error) {
 func Parse(name string, data []byte) (Policy, error) {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return Policy{}, located(name, err)
+		return Policy{}, located(name, err, nil)
 	}
 	if len(file.Docs) > 1 {
 		return Policy{}, &Error{File: name, Problem: "it holds a second document (after ---), which would say nothing: want one"}
@@ -59,7 +59,7 @@ func Parse(name string, data []byte) (Policy, error) {
 		return Policy{}, placed(name, nothing[0].GetToken(), "a key without a value: give it one, or leave it out for what is usual")
 	}
 	if err := yaml.NewDecoder(bytes.NewReader(nil), yaml.Strict()).DecodeFromNode(body, &p); err != nil {
-		return Policy{}, located(name, err)
+		return Policy{}, located(name, err, body)
 	}
 	for _, windows := range [][]Window{p.Blackout, p.FinishOnly} {
 		for i, w := range windows {
@@ -79,7 +79,7 @@ func Parse(name string, data []byte) (Policy, error) {
 }
 
 // located is the decoder's error with its place, and for an unknown key the one that may have been meant.
-func located(name string, err error) error {
+func located(name string, err error, body ast.Node) error {
 	var told yaml.Error
 	if !errors.As(err, &told) || told.GetToken() == nil {
 		return &Error{File: name, Problem: err.Error()}
@@ -89,6 +89,9 @@ func located(name string, err error) error {
 	if errors.As(err, &unknown) {
 		key := at.Value
 		text = fmt.Sprintf("unknown key %q%s", key, meant(key, Keys()))
+	}
+	if kind := wanted(err, body); kind != "" {
+		text = kind
 	}
 	return placed(name, at, text)
 }
