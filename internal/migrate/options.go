@@ -18,6 +18,8 @@ type Options struct {
 	Grace time.Duration `json:"grace_ns,omitempty"`
 	// NoPackageGuard: nothing keeps the package manager from the file.
 	NoPackageGuard bool `json:"no_package_guard,omitempty"`
+	// OnlyAddresses: nothing is probed beside the listening addresses.
+	OnlyAddresses bool `json:"only_addresses,omitempty"`
 	// Stay: where a gate holds, go on watching instead of ending the run. Nobody waits for it.
 	Stay bool `json:"stay,omitempty"`
 }

@@ -202,12 +202,14 @@ func (e *Engine) addresses(m Master) ([]gate.Target, error) {
 			return nil, err
 		}
 		e.logs = gate.InstanceLogs(i, "/")
-		var notes []string
-		if e.probes, notes, err = gate.ProbeTargets(i, e.opts.Policy.Probes.URLs); err != nil {
-			return nil, err
-		}
-		for _, n := range notes {
-			e.log.Info("probes", "note", n)
+		if !e.opts.OnlyAddresses {
+			var notes []string
+			if e.probes, notes, err = gate.ProbeTargets(i, e.opts.Policy.Probes.URLs); err != nil {
+				return nil, err
+			}
+			for _, n := range notes {
+				e.log.Info("probes", "note", n)
+			}
 		}
 		e.targets = slices.DeleteFunc(gate.Targets(i), func(t gate.Target) bool {
 			return !slices.ContainsFunc(i.Listen, func(l procfs.Listener) bool { return l.Network == t.Network && l.Addr == t.Listen })

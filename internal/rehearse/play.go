@@ -115,7 +115,8 @@ func (p *player) options(until migrate.Phase) migrate.Options {
 	o := migrate.Defaults()
 	o.Until, o.Patience, o.Policy.Gates, o.Policy.Minimum.Requests = until, p.patience, policy.Gates{}, 0
 	o.Policy.Undetermined, o.Policy.Degraded, o.Policy.Probes.Rate = policy.GiveUp, policy.GiveUp, 20
-	o.Policy.Baseline = 0 // the days before are read when it counts
+	o.Policy.Baseline = 0  // the days before are read when it counts
+	o.OnlyAddresses = true // every server and location is compared once, by parity
 	if p.mute {
 		o.Policy.Undetermined, o.Grace = policy.Proceed, 200*time.Millisecond
 	}
