@@ -76,17 +76,6 @@ func (s *series) baseline(signal int) (b analysis.Baseline, any bool) {
 	return b, any
 }
 
-// sum is all of it.
-func (s *series) sum() (requests, errors5xx int64) {
-	for _, hour := range s.hours {
-		for i := range hour {
-			requests += int64(hour[i].Requests)
-			errors5xx += int64(hour[i].Bad[at5xx])
-		}
-	}
-	return requests, errors5xx
-}
-
 // MarshalJSON writes the blocks that are not empty as varints: the distance from the one before, and
 // the counts.
 func (s *series) MarshalJSON() ([]byte, error) {

@@ -77,9 +77,6 @@ func (r *Running) Tally() Tally {
 	return sum
 }
 
-// Done is closed when the last request has ended.
-func (r *Running) Done() <-chan struct{} { return r.done }
-
 // Wait returns the tally of the whole load once it has ended.
 func (r *Running) Wait() Tally {
 	<-r.done
